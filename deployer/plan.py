@@ -1,0 +1,97 @@
+"""Steps and plans as plain values: they can be printed, compared and run.
+
+A strategy turns configuration and facts into a :class:`Plan`; the engine runs any plan; a transport carries its requests.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Protocol
+
+__all__ = ["Body", "Effect", "Plan", "Reply", "Request", "Step"]
+
+
+class Effect(enum.Enum):
+    """Whether a request changes the host. A dry run carries out the reading ones only."""
+
+    READ = "read"
+    WRITE = "write"
+
+
+class Body(Protocol):
+    """Bytes that follow a request, made while they are sent so that memory does not grow with their size."""
+
+    def chunks(self) -> Iterator[bytes]:
+        """Yield the bytes in pieces of any size."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One verb of the program on the host, with its arguments.
+
+    Arguments are texts of any characters but NUL; the transport's conversation quotes them.
+    """
+
+    verb: str
+    effect: Effect
+    arguments: tuple[str, ...] = ()
+    body: Body | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What the host answered to one request: named facts in the order of their arrival; a name may repeat."""
+
+    facts: tuple[tuple[str, bytes], ...] = ()
+
+    def raw(self, name: str) -> bytes | None:
+        """The last fact of that name, or None."""
+        for key, value in reversed(self.facts):
+            if key == name:
+                return value
+        return None
+
+    def text(self, name: str, default: str = "") -> str:
+        """The last fact of that name as text (UTF-8, undecodable bytes kept as surrogates)."""
+        value = self.raw(name)
+        return default if value is None else value.decode("utf-8", "surrogateescape")
+
+    def number(self, name: str, default: int = 0) -> int:
+        """The last fact of that name as a whole number."""
+        text = self.text(name).strip()
+        return int(text) if text.lstrip("-").isdigit() else default
+
+    def every(self, name: str) -> tuple[str, ...]:
+        """All facts of that name as texts."""
+        return tuple(value.decode("utf-8", "surrogateescape") for key, value in self.facts if key == name)
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One named step: what a person reads about it and the request that does it."""
+
+    name: str
+    summary: str
+    request: Request
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The ordered steps of one deploy on one host.
+
+    ``prepare`` brings everything to the host and changes nothing that visitors see; ``switch`` is the instant at which
+    they get the release; ``confirm`` follows a passed gate, ``revert`` a failed one. A plan without ``switch`` has
+    nothing to do.
+    """
+
+    app: str
+    release: str
+    previous: str
+    prepare: tuple[Step, ...] = ()
+    switch: Step | None = None
+    confirm: tuple[Step, ...] = ()
+    revert: tuple[Step, ...] = ()
+    warnings: tuple[str, ...] = ()

@@ -1,0 +1,115 @@
+"""What the engine asks of the outside world: four small protocols."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Protocol
+
+from deployer.plan import Reply, Request
+
+__all__ = ["Channel", "Clock", "Reporter", "Session", "Transport"]
+
+
+class Channel(Protocol):
+    """A byte conversation with one POSIX shell on a host: its standard input, output and error."""
+
+    def send(self, data: bytes) -> None:
+        """Write all of ``data``, waiting while the host does not read.
+
+        Raises ConnectionError (the built-in) when the other side is gone or the command time-out passed without progress.
+        """
+        ...
+
+    def receive(self) -> bytes:
+        """Some bytes of standard output, waiting for at least one; empty at its end.
+
+        Raises ConnectionError (the built-in) when the connection broke.
+        """
+        ...
+
+    def end_input(self) -> None:
+        """Close standard input: the host's program finishes or undoes its step and ends."""
+        ...
+
+    def diagnostics(self) -> str:
+        """The last 4 KiB of standard error so far, as text."""
+        ...
+
+    def close(self) -> None:
+        """Give the channel and its connection back; may be called twice and never raises."""
+        ...
+
+
+class Session(Protocol):
+    """One connection to a program on a host, from its first request to its last."""
+
+    def perform(self, *requests: Request) -> tuple[Reply, ...]:
+        """Send all requests without waiting in between, and return their replies in order.
+
+        Raises the DeployerError that the host's failure maps to; requests behind a failed one are not carried out.
+        """
+        ...
+
+    def stream(self, *requests: Request) -> Iterator[Reply]:
+        """As ``perform``, but yield each reply when it arrives."""
+        ...
+
+    def close(self) -> None:
+        """End the conversation: the host's program undoes what is not confirmed, releases its lock and ends."""
+        ...
+
+
+class Transport(Protocol):
+    """A way to a host: SSH, this machine, or a dry run around either."""
+
+    @property
+    def host(self) -> str:
+        """The host's name as people should read it: ``deploy@example.org:22`` or ``local``."""
+        ...
+
+    def open(self, program: str) -> Session:
+        """Connect, start ``program`` (POSIX shell text) on the host and return the session.
+
+        Raises ConnectionRefused.
+        """
+        ...
+
+
+class Clock(Protocol):
+    """Time, injected so that waiting rules can be tested without waiting."""
+
+    def monotonic(self) -> float:
+        """Seconds that only grow."""
+        ...
+
+    def sleep(self, seconds: float) -> None:
+        """Wait."""
+        ...
+
+
+class Reporter(Protocol):
+    """Where a deploy tells people what it does. Texts are single lines without markup."""
+
+    def step_started(self, name: str, summary: str) -> None:
+        """A step begins."""
+        ...
+
+    def step_finished(self, name: str, seconds: float) -> None:
+        """The step that began last under this name is done."""
+        ...
+
+    def progress(self, name: str, done: int, total: int) -> None:
+        """Bytes done of bytes in all, within a step; called often."""
+        ...
+
+    def output(self, line: str) -> None:
+        """A line that a build or a command on the host printed."""
+        ...
+
+    def note(self, text: str) -> None:
+        """Something worth knowing."""
+        ...
+
+    def warning(self, text: str) -> None:
+        """Something that needs attention but does not stop the deploy."""
+        ...
