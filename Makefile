@@ -1,0 +1,72 @@
+# Everything that is done with this repository. `make` alone lists it.
+# Each target sets up .venv when it is missing or its lock file has changed; nothing outside this folder is touched.
+
+VENV := .venv
+PYTHON ?=
+export PYTHON
+
+# Only folders that have Python in them: linters complain about empty ones.
+SOURCES := $(foreach folder,deployer receiver tests bench demo,$(if $(wildcard $(folder)/*.py),$(folder)))
+SHELL_SCRIPTS = $(shell git ls-files '*.sh') .ci/run requirements/install
+PYTEST_OPTIONS ?=
+UV ?= uv
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-fast lint format bench schema lock clean
+
+help: ## this list
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | while IFS='	' read -r name text; do printf '  make %-10s %s\n' "$$name" "$$text"; done
+
+demo: $(VENV)/.runtime ## see it work: real deploys to a throw-away server on this machine
+	@$(VENV)/bin/python -m demo
+
+test: lint ## everything that CI runs: lint and all tests
+	@$(VENV)/bin/python -m pytest $(PYTEST_OPTIONS)
+
+test-fast: $(VENV)/.dev ## the tests that take less than a minute
+	@$(VENV)/bin/python -m pytest tests/unit tests/contract -m 'not slow' $(PYTEST_OPTIONS)
+
+lint: $(VENV)/.dev ## format, style, types, import directions, shell scripts, workflows
+	@$(VENV)/bin/ruff format --quiet --check --diff $(SOURCES)
+	@$(VENV)/bin/ruff check --quiet $(SOURCES)
+	@$(VENV)/bin/mypy --no-error-summary $(SOURCES)
+	@$(VENV)/bin/lint-imports --no-cache >$(VENV)/lint-imports.log || { cat $(VENV)/lint-imports.log; exit 1; }
+	@$(VENV)/bin/shellcheck $(SHELL_SCRIPTS)
+ifneq ($(wildcard .github/workflows/*.yml),)
+	@$(VENV)/bin/check-jsonschema --quiet --builtin-schema vendor.github-workflows .github/workflows/*.yml
+	@$(VENV)/bin/check-jsonschema --quiet --builtin-schema vendor.dependabot .github/dependabot.yml
+	@$(VENV)/bin/zizmor --quiet --offline --no-progress .github
+endif
+ifneq ($(wildcard Dockerfile),)
+	@$(VENV)/bin/hadolint Dockerfile
+endif
+
+format: $(VENV)/.dev ## put the code into its one form, and mend what can be mended
+	@$(VENV)/bin/ruff check --quiet --fix $(SOURCES) || true
+	@$(VENV)/bin/ruff format --quiet $(SOURCES)
+
+bench: $(VENV)/.dev ## measure against rsync, tar and scp over a 50 ms link
+	@$(VENV)/bin/python -m bench
+
+schema: $(VENV)/.dev ## write the configuration's schema and reference anew from the model
+	@$(VENV)/bin/python -m deployer.config
+
+lock: ## pin the newest versions in requirements/*.txt (needs uv)
+	@for name in runtime receiver dev; do \
+		(cd requirements && $(UV) pip compile --quiet --upgrade --generate-hashes --universal --python-version 3.11 \
+			--no-header --no-emit-index-url --no-emit-find-links $$name.in --output-file $$name.txt) || exit 1; \
+	done
+	@! grep --ignore-case --line-number http requirements/*.txt
+
+clean: ## take away what the other targets made
+	@rm -rf $(VENV) build dist .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
+	@find $(SOURCES) -name __pycache__ -type d -exec rm -rf {} +
+
+$(VENV)/.runtime: requirements/runtime.txt requirements/install
+	@requirements/install $(VENV) requirements/runtime.txt
+	@touch $@
+
+# The development lock holds the same versions of what the runtime needs.
+$(VENV)/.dev: requirements/dev.txt requirements/install pyproject.toml
+	@requirements/install $(VENV) requirements/dev.txt .
+	@touch $@ $(VENV)/.runtime

@@ -1,0 +1,3 @@
+"""The command line as people run it, against a real server."""
+
+from __future__ import annotations
