@@ -1,0 +1,241 @@
+"""The ends and answers of the commands, printed from plain mappings: the same facts that ``--json`` gives.
+
+Keys that are missing or None are left out, so that an interrupted command can print what it knows. Every text is made
+safe for its line. Times are texts, printed as given.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, TextIO
+
+from deployer.errors import DeployerError
+from deployer.reporting.text import (
+    colored,
+    format_bytes,
+    format_duration,
+    format_milliseconds,
+    table,
+    visible,
+    write_line,
+)
+
+__all__ = ["print_error", "print_logs", "print_outcome", "print_plan", "print_releases", "print_status"]
+
+Facts = Mapping[str, Any]
+
+_SIGNS = {"add": "+", "change": "~", "remove": "-", "move": ">"}
+_TALLY = {"add": "to add", "change": "to change", "remove": "to remove", "move": "to move"}
+
+
+def print_error(error: DeployerError, stream: TextIO) -> None:
+    """``error: `` and the message, then the hint, indented."""
+    first, *others = error.message.splitlines() or [""]
+    write_line(stream, colored("error:", "red", stream) + f" {visible(first)}")
+    for line in [*others, *error.hint.splitlines()]:
+        write_line(stream, f"  {visible(line)}")
+
+
+def print_outcome(result: Facts, stream: TextIO, probe_line: str = "") -> None:
+    """The end of a deploy or rollback: what is live, what changed, how long each step took, what the probe saw.
+
+    ``result`` is the object of ``run --json``; ``probe_line`` is drawn under the probe's figures as it is. The error is
+    left to :func:`print_error`.
+    """
+    status = result.get("status")
+    color = {"deployed": "green", "failed": "red", "rolled_back": "yellow"}.get(str(status), "bold")
+    write_line(stream, colored(visible(_headline(result)), color, stream))
+    _rows(stream, _changed(result))
+    steps = result.get("steps") or []
+    if steps:
+        write_line(stream, "")
+        _rows(stream, [(str(step["name"]), format_duration(step["seconds"])) for step in steps])
+    probe = result.get("probe")
+    if probe:
+        write_line(stream, "")
+        write_line(stream, _probe_figures(probe))
+        if probe_line:
+            write_line(stream, visible(probe_line))
+
+
+def _headline(result: Facts) -> str:
+    app, release, previous = result.get("app", ""), result.get("release"), result.get("previous_release")
+    seconds = result.get("duration_seconds")
+    taken = "" if seconds is None else f" in {format_duration(seconds)}"
+    match result.get("status"):
+        case "deployed":
+            return f"{app} is live: {release}{taken}"
+        case "unchanged":
+            return f"{app} is unchanged: {release or previous} stays live; checked{taken}"
+        case "rolled_back" if result.get("error"):
+            return f"{app} was rolled back{taken}: {previous} is live again, {release} failed"
+        case "rolled_back":
+            return f"{app} is rolled back: {release} is live{taken}"
+        case "planned":
+            return f"{app} was only planned: nothing was changed"
+        case "failed":
+            return f"{app} was not deployed; it failed{taken.replace(' in ', ' after ')}"
+        case other:
+            return f"{app}: {other}{taken}"
+
+
+def _changed(result: Facts) -> list[tuple[str, str]]:
+    rows = [("files", _files(result)), ("sent", _optional(format_bytes, result.get("bytes_uploaded")))]
+    if result.get("status") == "deployed":
+        rows.append(("replaces", result.get("previous_release") or ""))
+    rows.append(("commit", result.get("commit") or ""))
+    rows.append(("hosts", ", ".join(map(str, result.get("hosts") or []))))
+    rows.append(("url", result.get("url") or ""))
+    return [(name, value) for name, value in rows if value]
+
+
+def _files(result: Facts) -> str:
+    parts = [
+        (result.get("files_total"), "in all"),
+        (result.get("files_uploaded"), "uploaded"),
+        (result.get("files_deleted"), "deleted"),
+    ]
+    return ", ".join(f"{count:,} {what}" for count, what in parts if count is not None)
+
+
+def _probe_figures(probe: Facts) -> str:
+    figures = [_counted(probe.get("requests") or 0, "request"), f"{probe.get('dropped') or 0:,} dropped"]
+    for key, name in (("p50_ms", "p50"), ("p99_ms", "p99"), ("longest_gap_ms", "longest gap")):
+        if probe.get(key) is not None:
+            figures.append(f"{name} {format_milliseconds(probe[key])}")
+    return f"probe: {', '.join(figures)}"
+
+
+def print_releases(releases: Sequence[Facts], stream: TextIO) -> None:
+    """The kept releases: ``release, commit, files, bytes, deployed_at, live, state``; the live one has an arrow."""
+    if not releases:
+        write_line(stream, "no releases yet")
+        return
+    rows = [
+        (
+            "→" if release.get("live") else "",
+            str(release.get("release") or ""),
+            "live" if release.get("live") and not release.get("state") else str(release.get("state") or ""),
+            str(release.get("deployed_at") or ""),
+            str(release.get("commit") or "")[:12],
+            _optional("{:,}".format, release.get("files")),
+            _optional(format_bytes, release.get("bytes")),
+        )
+        for release in releases
+    ]
+    header = ("", "release", "state", "deployed", "commit", "files", "size")
+    _lines(stream, table(rows, header=header, right=(5, 6)))
+
+
+def print_status(status: Facts, stream: TextIO) -> None:
+    """One app on one host.
+
+    Keys: ``app, target, live_release, last_deploy {release, status, at, commit, duration_seconds, error}, lock {held,
+    owner, since, stale}, free_bytes, health {ok, url, status, milliseconds, error}, interrupted`` (a text, or empty).
+    """
+    write_line(stream, colored(visible(str(status.get("app", ""))), "bold", stream))
+    rows = [
+        ("live", str(status.get("live_release") or "nothing yet")),
+        ("target", str(status.get("target") or "")),
+        ("last deploy", _last_deploy(status.get("last_deploy") or {})),
+        ("lock", _lock(status.get("lock") or {})),
+        ("disk", _optional(lambda count: f"{format_bytes(count)} free", status.get("free_bytes"))),
+        ("health", _health(status.get("health") or {})),
+        ("interrupted", str(status.get("interrupted") or "")),
+    ]
+    _rows(stream, [(name, value) for name, value in rows if value])
+
+
+def _last_deploy(deploy: Facts) -> str:
+    parts = [deploy.get("release"), deploy.get("status"), deploy.get("at"), deploy.get("error")]
+    if deploy.get("duration_seconds") is not None:
+        parts.append(format_duration(deploy["duration_seconds"]))
+    return ", ".join(str(part) for part in parts if part)
+
+
+def _lock(lock: Facts) -> str:
+    if not lock.get("held"):
+        return "free"
+    by = f" by {lock['owner']}" if lock.get("owner") else ""
+    since = f" since {lock['since']}" if lock.get("since") else ""
+    return f"held{by}{since}" + (", stale: the next run takes it" if lock.get("stale") else "")
+
+
+def _health(health: Facts) -> str:
+    if not health:
+        return ""
+    parts = ["ok" if health.get("ok") else "failing"]
+    if health.get("status"):
+        parts.append(f"status {health['status']}")
+    if health.get("milliseconds") is not None:
+        parts.append(format_milliseconds(health["milliseconds"]))
+    parts += [str(health[key]) for key in ("error", "url") if health.get(key)]
+    return ", ".join(parts)
+
+
+def print_plan(plan: Facts, stream: TextIO) -> None:
+    """What a run would do: each file, the sums, the steps, the warnings.
+
+    Keys: ``changes [{action: add|change|remove|move, path, bytes, from}], steps [{name, summary, effect}], warnings``;
+    ``from`` is where a moved file is now.
+    """
+    changes: Sequence[Facts] = plan.get("changes") or []
+    _lines(stream, (_change(change) for change in changes))
+    counts = [(sum(change.get("action") == action for change in changes), text) for action, text in _TALLY.items()]
+    tally = ", ".join(f"{count:,} {text}" for count, text in counts if count)
+    sent = sum(change.get("bytes") or 0 for change in changes if change.get("action") in ("add", "change"))
+    write_line(stream, f"{tally} ({format_bytes(sent)} of new contents)" if tally else "no file changes")
+    steps: Sequence[Facts] = plan.get("steps") or []
+    if steps:
+        write_line(stream, "")
+        rows = [[str(step.get(key) or "") for key in ("name", "effect", "summary")] for step in steps]
+        _lines(stream, table(rows, header=("step", "effect", "what")))
+    for warning in plan.get("warnings") or []:
+        write_line(stream, colored("warning:", "yellow", stream) + f" {visible(str(warning))}")
+
+
+def _change(change: Facts) -> str:
+    action = str(change.get("action"))
+    path = visible(str(change.get("path", "")))
+    source = f" (from {visible(str(change['from']))})" if change.get("from") else ""
+    size = f"  {format_bytes(change['bytes'])}" if change.get("bytes") is not None and action != "remove" else ""
+    return f"{_SIGNS.get(action, '?')} {path}{source}{size}"
+
+
+def print_logs(logs: Facts, stream: TextIO) -> None:
+    """The journal and the output of one deploy.
+
+    Keys: ``release, journal [{at, step, result, seconds, …}], output`` (the log's text, many lines). Further keys of a
+    journal's line are printed as ``key=value``.
+    """
+    write_line(stream, colored(visible(f"release {logs.get('release') or 'unknown'}"), "bold", stream))
+    journal: Sequence[Facts] = logs.get("journal") or []
+    _lines(stream, ("  " + line for line in table([_journal_line(line) for line in journal])))
+    output = str(logs.get("output") or "")
+    if output:
+        write_line(stream, "")
+        _lines(stream, (visible(line.expandtabs()) for line in output.rstrip("\n").split("\n")))
+
+
+def _journal_line(line: Facts) -> list[str]:
+    known = ("at", "step", "result", "seconds")
+    seconds = _optional(format_duration, line.get("seconds"))
+    others = " ".join(f"{key}={value}" for key, value in line.items() if key not in known and value not in (None, ""))
+    return [str(line.get("at") or ""), str(line.get("step") or ""), str(line.get("result") or ""), seconds, others]
+
+
+def _optional(form: Any, value: Any) -> str:
+    return "" if value is None else str(form(value))
+
+
+def _counted(count: int, what: str) -> str:
+    return f"{count:,} {what}{'' if count == 1 else 's'}"
+
+
+def _rows(stream: TextIO, rows: Iterable[Sequence[str]]) -> None:
+    _lines(stream, ("  " + line for line in table(rows)))
+
+
+def _lines(stream: TextIO, lines: Iterable[str]) -> None:
+    for line in lines:
+        write_line(stream, line)
