@@ -1,0 +1,39 @@
+"""What every test may use, and the one rule about parts that a machine may lack."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests import parts
+from tests.nginx import Nginx
+
+__all__ = ["need"]
+
+
+def need(part: str, reason: str, *, present: bool | None = None) -> str:
+    """The absolute path of the program ``part``; without it the test is skipped here, and fails where ``CI=true``.
+
+    ``reason`` says what the test needs it for. For a part that is no program (a running dockerd, root, a loop device),
+    ``present`` says whether it is there, and ``part`` comes back as it is.
+    """
+    found = parts.find(part) if present is None else part if present else None
+    if found:
+        return found
+    missing = f"needs {part}: {reason}"
+    if os.environ.get("CI") == "true":
+        pytest.fail(f"{missing} (CI has every part: add it to .ci/run)", pytrace=False)
+    pytest.skip(missing)
+
+
+@pytest.fixture
+def nginx(tmp_path: Path) -> Iterator[Nginx]:
+    """A real nginx on loopback that serves the new directory ``nginx.directory`` at ``/``."""
+    need("nginx", "to serve the target as visitors get it")
+    served = tmp_path / "www"
+    served.mkdir()
+    with Nginx(served, tmp_path / "nginx") as server:
+        yield server
