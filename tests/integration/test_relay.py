@@ -112,8 +112,12 @@ def test_refused_connection_is_seen_as_broken() -> None:
     """Where nobody listens at the far end, the near end gets a reset."""
     with socket.socket() as bound_only:
         bound_only.bind(("127.0.0.1", 0))
-        with Relay(bound_only.getsockname()[1], rtt=RTT) as relay, pytest.raises(ConnectionResetError):
-            socket.create_connection(("127.0.0.1", relay.port), timeout=5).recv(1)
+        with (
+            Relay(bound_only.getsockname()[1], rtt=RTT) as relay,
+            socket.create_connection(("127.0.0.1", relay.port), timeout=5) as connection,
+            pytest.raises(ConnectionResetError),
+        ):
+            connection.recv(1)
 
 
 def test_pulled_cable_delays_and_cut_breaks() -> None:
