@@ -1,0 +1,32 @@
+"""What to deploy, from where and to where: deploy.toml, environment variables and flags as one frozen value."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from deployer.config.credentials import Secrets, load_secrets
+from deployer.config.keys import OPTIONS, Option
+from deployer.config.loader import find, load
+from deployer.config.model import Config, Health, Host, Probe, Static
+
+__all__ = [
+    "OPTIONS",
+    "Config",
+    "Health",
+    "Host",
+    "Option",
+    "Probe",
+    "Secrets",
+    "Static",
+    "find",
+    "json_schema",
+    "load",
+    "load_secrets",
+]
+
+
+def json_schema() -> dict[str, Any]:
+    """JSON Schema (draft 2020-12) of deploy.toml."""
+    from deployer.config import schema  # only needed when asked for
+
+    return schema.json_schema()

@@ -1,0 +1,199 @@
+"""The rules that a single text has to keep: pure functions that return the text as deployer uses it, or refuse it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+__all__ = [
+    "APP_PATTERN",
+    "Check",
+    "Refused",
+    "check_address",
+    "check_app",
+    "check_host_key",
+    "check_key_file",
+    "check_not_empty",
+    "check_target",
+    "check_url",
+    "check_user",
+    "holds_private_key",
+    "parse_host",
+]
+
+APP_PATTERN = "[a-z0-9][a-z0-9-]{0,62}"
+# Patterns stay texts: re compiles them when they are first used, not at every start of the program.
+_HOST_NAME = r"[A-Za-z0-9_][A-Za-z0-9._-]{0,252}"
+_HOST_TEXT = r"(?s:(?:(?P<user>.*)@)?(?:\[(?P<six>[^\[\]]*)\]|(?P<name>[^\[\]:@]*))(?::(?P<port>.*))?)"
+_PUBLIC_KEY = r"(?:^|\s)(?:ssh-|ecdsa-|sk-)\S+\s+AAAA\S*(?:\s|$)"
+# A deploy swaps its target for a link: none of these survives that.
+_SYSTEM = frozenset("bin boot dev etc home lib lib32 lib64 opt proc root run sbin sys tmp usr var".split())
+_LONGEST_NAME = 255  # bytes in one path component, on every file system that matters
+# Shorter than any private key's body, so that a key pasted without its frame is never taken for a path and printed.
+_LONGEST_KEY_PATH = 255
+
+Check = Callable[[str], str]
+
+
+class Refused(ValueError):
+    """A value breaks its rule: ``expected`` completes "must be …"; without ``echo`` the value may not be shown."""
+
+    def __init__(self, expected: str, *, hint: str = "", echo: bool = True) -> None:
+        super().__init__(expected)
+        self.expected = expected
+        self.hint = hint
+        self.echo = echo
+
+
+def check_app(text: str) -> str:
+    """An app's name: it becomes a part of paths and of release names."""
+    if not re.fullmatch(APP_PATTERN, text):
+        raise Refused("a name of 1 to 63 small letters, digits and hyphens that starts with a letter or digit")
+    return text
+
+
+def check_not_empty(text: str) -> str:
+    """Any text but the empty one."""
+    if not text:
+        raise Refused("a text that is not empty")
+    return text
+
+
+def check_target(text: str) -> str:
+    """The absolute path on the host that visitors are served from, returned without trailing slashes."""
+    if not text.startswith("/"):
+        raise Refused("an absolute path on the host, such as /www/my-site")
+    if not _is_visible(text, spaces=True):
+        raise Refused("a path without control characters")
+    parts = text.rstrip("/").split("/")[1:]
+    if not parts:
+        raise Refused(
+            "a directory below /", hint="the whole file system cannot be a site; give the site's own directory"
+        )
+    if any(part in {"", ".", ".."} for part in parts):
+        raise Refused("a path without empty, '.' and '..' components")
+    if ".deployer" in parts:
+        raise Refused("a path outside of .deployer", hint="deployer keeps its own state in directories of that name")
+    if len(parts) == 1 and parts[0] in _SYSTEM:
+        raise Refused(
+            "the site's own directory, not one of the system's", hint="a deploy replaces the target by a link"
+        )
+    if any(len(part.encode("utf-8", "surrogateescape")) > _LONGEST_NAME for part in parts):
+        raise Refused(f"a path whose components have at most {_LONGEST_NAME} bytes")
+    return "/" + "/".join(parts)
+
+
+def check_url(text: str) -> str:
+    """An http or https URL with a host, or the empty text."""
+    from urllib.parse import urlsplit
+
+    if not text:
+        return text
+    try:
+        parts = urlsplit(text)
+        credentials = "@" in parts.netloc
+        complete = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        credentials, complete = "@" in text, False
+    if credentials:
+        raise Refused(
+            "a URL without user name and password", hint="URLs are printed and kept in the journal", echo=False
+        )
+    if not complete or not _is_visible(text) or not text.isascii():
+        raise Refused(
+            "an http:// or https:// URL with a host, in ASCII without spaces",
+            hint="write other characters of a path percent-encoded, and those of a name in their xn-- form",
+        )
+    return text
+
+
+def check_address(text: str) -> str:
+    """A host name or an IP address; an IPv6 address loses its brackets."""
+    bare = text[1:-1] if text.startswith("[") and text.endswith("]") else text
+    if ":" in bare and _is_ipv6(bare):
+        return bare
+    if bare != text or not re.fullmatch(_HOST_NAME, text):
+        hint = "give user and port by host.user and host.port" if "@" in text or ":" in text else ""
+        raise Refused("a host name or an IP address", hint=hint)
+    return text
+
+
+def check_user(text: str) -> str:
+    """A login name. It may never look like an option, nor hold a password as URLs do."""
+    if ":" in text:
+        raise Refused("a user name without a password", hint="log in with a key", echo=False)
+    if text.startswith("-") or not _is_visible(text):
+        raise Refused("a user name without spaces and control characters that does not start with '-'")
+    return text
+
+
+def check_key_file(text: str) -> str:
+    """The path of a private key's file; a key itself is refused without being shown."""
+    hint = "put the key itself, unchanged, into the variable DEPLOYER_KEY"
+    if holds_private_key(text) or not _is_visible(text, spaces=True) or len(text) > _LONGEST_KEY_PATH:
+        raise Refused("the path of a private key's file, never the key itself", hint=hint, echo=False)
+    return text
+
+
+def check_host_key(text: str) -> str:
+    """One line of OpenSSH's known_hosts form (sshd(8), "SSH_KNOWN_HOSTS FILE FORMAT"), or a bare public key."""
+    if not re.search(_PUBLIC_KEY, text):
+        raise Refused(
+            "a line of known_hosts, or a public key such as 'ssh-ed25519 AAAA…'",
+            hint="the server's own is in /etc/ssh/ssh_host_ed25519_key.pub; a fingerprint is not enough",
+            echo=False,  # it may be a private key that landed in the wrong field
+        )
+    return text
+
+
+def holds_private_key(text: str) -> bool:
+    """Whether the text is a key itself instead of the path of one."""
+    return "-----BEGIN" in text
+
+
+def parse_host(text: str) -> dict[str, object]:
+    """Split ``[user@]address[:port]`` into the keys of the host's table; parts that are not named are left out.
+
+    ``local`` is this machine. An IPv6 address stands in brackets, as in RFC 3986. Raises Refused.
+    """
+    if text == "local":
+        return {"local": True, "address": ""}
+    match = re.fullmatch(_HOST_TEXT, text)
+    if not match:
+        hint = f"write [{text}]" if _is_ipv6(text) else ""
+        password = ":" in text.rpartition("@")[0]
+        raise Refused("local, or [user@]address[:port] with an IPv6 address in brackets", hint=hint, echo=not password)
+    user, six, name, port = match.group("user", "six", "name", "port")
+    host: dict[str, object] = {"local": False}
+    if user is not None:
+        host["user"] = check_user(check_not_empty(user))
+    host["address"] = check_address(name if six is None else f"[{six}]")
+    if port is not None:
+        host["port"] = _parse_port(port)
+    return host
+
+
+def _parse_port(text: str) -> int:
+    if not re.fullmatch("[0-9]{1,5}", text) or not 1 <= int(text) <= 65535:
+        raise Refused("[user@]address[:port] with a port from 1 to 65535")
+    return int(text)
+
+
+def _is_ipv6(text: str) -> bool:
+    from ipaddress import IPv6Address
+
+    try:
+        IPv6Address(text)
+    except ValueError:
+        return False
+    return _is_visible(text)
+
+
+def _is_visible(text: str, *, spaces: bool = False) -> bool:
+    """Whether a text is free of control characters and, unless ``spaces``, of white space.
+
+    Lone surrogates stand for bytes that are not UTF-8; they are no control characters.
+    """
+    if not spaces and any(character.isspace() for character in text):
+        return False
+    return all(character.isprintable() or "\udc80" <= character <= "\udcff" for character in text)

@@ -1,0 +1,132 @@
+"""The reference page of the configuration, made from the model."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from deployer.config.keys import KEYS, OPTIONS, TABLES, Key, KeyPath, summary
+
+__all__ = ["example", "page"]
+
+_INTRODUCTION = """\
+# Configuration
+
+This page is generated from the model by `python -m deployer.config`; do not edit it.
+
+deployer reads the nearest `deploy.toml` upwards from the working directory, or the file of `--config`. Every key can
+also be given by a flag or an environment variable: **a flag beats a variable, a variable beats the file.** So a file
+is not needed at all, and a workflow can hand over its secrets as variables.
+
+- A list given by flags or by a variable replaces the file's. A flag is repeated for each entry; a variable has one
+  entry a line.
+- An empty variable counts as unset.
+- Relative paths in the file start from the file's folder, those in flags and variables from the working directory.
+  `~` is your home directory.
+- Unknown keys, wrong types and values that cannot be right are errors (exit code 2) that name the line, the flag or the
+  variable; those in environments that were not chosen too.
+- Editors that know TOML and JSON Schema complete and check the file with `deploy.schema.json`, which is installed
+  inside the `deployer` package.
+
+## A complete example
+
+Only `app`, `host`, `source` and `target` have no default.
+"""
+
+_HOST_FORMS = """\
+`host = "local"` is this machine, and `host = "[user@]address[:port]"` is short for the table; `--host` and
+`DEPLOYER_HOST` take the same forms. An IPv6 address stands in brackets there. User and port that are not named stay as
+they are in the file. This version deploys to one host.
+"""
+
+_ENDING = """\
+## [environments.NAME]
+
+Overlays any of the above, table by table and key by key; lists are replaced. Chosen by `--environment NAME` or
+`DEPLOYER_ENVIRONMENT`.
+
+## Secrets
+
+Secrets never stand in the file and are never flags.
+
+| variable | meaning |
+|---|---|
+| `DEPLOYER_KEY` | the private key itself, unchanged (or, without `-----BEGIN`, the path of its file) |
+| `DEPLOYER_KEY_PASSPHRASE` | the private key's passphrase |
+"""
+
+_OVERLAY = """\
+[environments.staging]  # overlays any of the above, with --environment staging
+url = "https://staging.example.org/blog/"
+host = { address = "staging.example.org" }
+static = { target = "/www/staging/blog" }
+"""
+
+
+def example() -> str:
+    """A complete deploy.toml with a comment on every key."""
+    sections = [_example_section(table) for table in TABLES]
+    return "\n".join([*sections, _OVERLAY])
+
+
+def page() -> str:
+    """The whole page, as Markdown."""
+    parts = [_INTRODUCTION, f"```toml\n{example()}```\n"]
+    for table in TABLES:
+        parts.append(f"## {_heading(table)}\n")
+        parts.append(_HOST_FORMS if table == ("host",) else "")
+        parts.append(_rows(table))
+    return "\n".join(part for part in [*parts, _ENDING] if part)
+
+
+def _heading(table: KeyPath) -> str:
+    return f"[{'.'.join(table)}]" if table else "The top of the file"
+
+
+def _keys(table: KeyPath) -> list[Key]:
+    return [key for path, key in KEYS.items() if path[:-1] == table]
+
+
+def _example_section(table: KeyPath) -> str:
+    assignments = [(f"{key.path[-1]} = {_toml(_shown(key))}", key.description.replace("`", "")) for key in _keys(table)]
+    width = max(len(assignment) for assignment, _ in assignments)
+    lines = [f"{assignment:{width}}  # {text}" for assignment, text in assignments]
+    return "\n".join([f"[{'.'.join(table)}]  # {summary(table)}", *lines] if table else lines) + "\n"
+
+
+def _shown(key: Key) -> Any:
+    if key.example is not None:
+        return key.example
+    return key.choices[0] if key.choices else key.default
+
+
+def _rows(table: KeyPath) -> str:
+    head = "| key | flag | variable | type | default | meaning |\n|---|---|---|---|---|---|\n"
+    about = f"{summary(table)}\n\n" if table else ""
+    return about + head + "".join(_row(key) for key in _keys(table))
+
+
+def _row(key: Key) -> str:
+    flag, variable = f"`{key.flag} {key.metavar}`", f"`{key.variable}`"
+    if not key.flag:  # a part of --host
+        option = next(option for option in OPTIONS if option.key == key.path[0])
+        flag, variable = f"in `{option.flag}`", f"in `{option.variable}`"
+    default = "required" if key.required or key.path == ("host", "address") else f"`{_toml(key.default)}`"
+    return f"| `{key.path[-1]}` | {flag} | {variable} | {_type(key)} | {default} | {key.description} |\n"
+
+
+def _type(key: Key) -> str:
+    noun = {"text": "text", "integer": "whole number", "number": "number"}[key.kind]
+    if key.choices:
+        noun = ", ".join(f"`{choice}`" for choice in key.choices)
+    elif key.low is not None:
+        noun += f" from {key.low:g} to {key.high:.0f}"
+    elif key.above is not None:
+        noun += f" above {key.above:g}, at most {key.high:.0f}"
+    return f"list: {noun}" if key.repeat else noun
+
+
+def _toml(value: Any) -> str:
+    """A value as TOML: JSON's texts, numbers and lists are TOML too."""
+    return msgspec.json.format(msgspec.json.encode(value), indent=-1).decode() if value != () else "[]"
