@@ -11,6 +11,9 @@ SHELL_SCRIPTS = $(shell git ls-files '*.sh') .ci/run requirements/install
 PYTEST_OPTIONS ?=
 UV ?= uv
 
+# These have no quiet mode: what they print is shown when they fail.
+quietly = $(VENV)/bin/$(1) >$(VENV)/lint.log 2>&1 || { cat $(VENV)/lint.log; exit 1; }
+
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-fast lint format bench schema lock clean
 
@@ -30,12 +33,12 @@ lint: $(VENV)/.dev ## format, style, types, import directions, shell scripts, wo
 	@$(VENV)/bin/ruff format --quiet --check --diff $(SOURCES)
 	@$(VENV)/bin/ruff check --quiet $(SOURCES)
 	@$(VENV)/bin/mypy --no-error-summary $(SOURCES)
-	@$(VENV)/bin/lint-imports --no-cache >$(VENV)/lint-imports.log || { cat $(VENV)/lint-imports.log; exit 1; }
+	@$(call quietly,lint-imports --no-cache)
 	@$(VENV)/bin/shellcheck $(SHELL_SCRIPTS)
 ifneq ($(wildcard .github/workflows/*.yml),)
 	@$(VENV)/bin/check-jsonschema --quiet --builtin-schema vendor.github-workflows .github/workflows/*.yml
 	@$(VENV)/bin/check-jsonschema --quiet --builtin-schema vendor.dependabot .github/dependabot.yml
-	@$(VENV)/bin/zizmor --quiet --offline --no-progress .github
+	@$(call quietly,zizmor --quiet --offline --no-progress .github)
 endif
 ifneq ($(wildcard Dockerfile),)
 	@$(VENV)/bin/hadolint Dockerfile
