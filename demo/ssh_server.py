@@ -237,6 +237,7 @@ class _Policy(paramiko.ServerInterface):  # type: ignore[misc]
     def __init__(self, server: SSHServer, connection: _Connection) -> None:
         self._server = server
         self._connection = connection
+        self._waiting: dict[int, paramiko.Channel] = {}
         self._requested: tuple[paramiko.Channel, bytes] | None = None
 
     def get_allowed_auths(self, username: str) -> str:
@@ -258,7 +259,11 @@ class _Policy(paramiko.ServerInterface):  # type: ignore[misc]
         if self._requested:
             channel, line = self._requested
             self._requested = None
-            self._connection.accept(0)  # or paramiko keeps every channel for as long as the connection lasts
+            # Else paramiko keeps every channel for as long as the connection lasts; one that has no command yet must be
+            # held by somebody, or it would be closed.
+            while accepted := self._connection.accept(0):
+                self._waiting[accepted.get_id()] = accepted
+            self._waiting.pop(channel.get_id(), None)
             threading.Thread(target=self._server.execute, args=(channel, line), daemon=True).start()
 
 
@@ -267,8 +272,6 @@ def _main() -> None:
 
     The first line of standard output is a JSON object with ``port`` and ``host_key``.
     """
-    # An interrupt at the terminal reaches this process too; the one that started it decides when to end.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
     with SSHServer(Path(sys.argv[1]).read_text("ascii")) as server:
         print(json.dumps({"port": server.port, "host_key": server.host_key}), flush=True)
         sys.stdin.read()

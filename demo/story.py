@@ -1,0 +1,186 @@
+"""The acts of the demo: real deploys of a small site, told as they happen."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import textwrap
+import urllib.request
+from pathlib import Path
+from typing import TextIO
+
+from demo import children
+from demo.site import GREETING, front_page_says, write_site
+from demo.ssh_server import generate_key
+from demo.visitor import Visitor
+from deployer.reporting.text import colored
+
+__all__ = ["Unexpected", "tell"]
+
+INHERITED = ("PATH", "TERM", "COLORTERM", "COLUMNS", "LANG", "LC_ALL", "LC_CTYPE", "NO_COLOR", "CI", "TMPDIR")
+COMMAND_TIMEOUT = 30.0  # seconds
+GATE_FAILED = 5  # deployer's exit code for "went live, failed its gate and was rolled back"
+
+SETTINGS = """\
+app = "demo"
+url = "http://127.0.0.1:{web_port}/site/"
+
+[host]
+address = "127.0.0.1"
+port = {ssh_port}
+user = "demo"
+key = "id_ed25519"
+host_key = "{host_key}"
+
+[static]
+source = "public"                # what is uploaded
+target = {target}
+
+[health]
+contains = "{greeting}"   # the page must say this, or the deploy is undone
+timeout = 5
+"""
+
+
+class Unexpected(Exception):
+    """Something in the demo went otherwise than it has to."""
+
+
+class Story:
+    """One telling: the folder that everything lives in, the voice, and the web address of the site."""
+
+    def __init__(self, folder: Path, voice: TextIO) -> None:
+        self.project = folder / "project"
+        self.www = folder / "server" / "www"
+        self.key = folder / "key.pub"
+        self.environment = {name: os.environ[name] for name in INHERITED if name in os.environ}
+        self.environment |= {"HOME": str(folder / "home"), "PYTHONPATH": str(children.REPOSITORY)}
+        self.url = ""
+        self._voice = voice
+        self._act = 0
+        for made in (self.project, self.www, folder / "home"):
+            made.mkdir(parents=True)
+
+    def act(self, title: str) -> None:
+        """Begin the next part."""
+        self._act += 1
+        self._say("", colored(f"{self._act}. {title}", "bold", self._voice))
+
+    def narrate(self, text: str) -> None:
+        """Tell the newcomer something."""
+        self._say(textwrap.fill(text, 100, break_long_words=False, break_on_hyphens=False))
+
+    def show(self, text: str) -> None:
+        """Show a file."""
+        self._say("", textwrap.indent(text.rstrip(), "    "), "")
+
+    def deployer(self, *arguments: str, expected: int = 0) -> None:
+        """Run deployer as a person would, and hold it to its exit code."""
+        self._say(colored(f"$ deployer {' '.join(arguments)}", "bold", self._voice))
+        code = children.command(["-m", "deployer", *arguments], self.project, self.environment, COMMAND_TIMEOUT)
+        if code != expected:
+            raise Unexpected(f"deployer {' '.join(arguments)} ended with code {code} instead of {expected}")
+
+    def visit(self, expected: str) -> None:
+        """Fetch the front page, say what it says, and hold it to that."""
+        with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(self.url, timeout=5) as answer:
+            says = front_page_says(answer.read().decode("utf-8"))
+        self.narrate(f'The front page now says: "{says}".')
+        if says != expected:
+            raise Unexpected(f'the front page should say "{expected}"')
+
+    def _say(self, *lines: str) -> None:
+        print(*lines, sep="\n", file=self._voice, flush=True)
+
+
+def tell(folder: Path, voice: TextIO = sys.stdout) -> None:
+    """Play the whole demo inside the new, empty ``folder``.
+
+    Raises Unexpected when anything goes otherwise than it has to; no process that was started is left either way.
+    """
+    story = Story(folder, voice)
+    private, public = generate_key()
+    story.key.write_text(public, "ascii")
+    key = story.project / "id_ed25519"
+    key.touch(mode=0o600)
+    key.write_text(private, "ascii")
+    with (
+        children.server("demo.ssh_server", story.key, story.environment) as ssh,
+        children.server("demo.web_server", story.www, story.environment) as web,
+    ):
+        _set_up(story, ssh["port"], ssh["host_key"], web["port"])
+        _first_deploy(story)
+        with Visitor(web["port"]) as visitor:
+            _second_deploy(story)
+            _broken_deploy(story)
+            _look_and_go_back(story)
+        _sum_up(story, visitor)
+
+
+def _set_up(story: Story, ssh_port: int, host_key: str, web_port: int) -> None:
+    story.act("A server and a site")
+    target = json.dumps(str(story.www / "site"))
+    settings = SETTINGS.format(
+        web_port=web_port, ssh_port=ssh_port, host_key=host_key, target=target, greeting=GREETING
+    )
+    (story.project / "deploy.toml").write_text(settings, "utf-8")
+    story.url = f"http://127.0.0.1:{web_port}/site/"
+    files = write_site(story.project / "public", 1)
+    story.narrate(
+        f"A throw-away SSH server listens on 127.0.0.1:{ssh_port}; a web server serves its folder at {story.url}."
+        f" A small site of {files} files waits to be deployed. This is its deploy.toml:"
+    )
+    story.show(settings)
+
+
+def _first_deploy(story: Story) -> None:
+    story.act("Deploy version 1")
+    story.deployer("run")
+    story.visit(f"{GREETING}, version 1")
+
+
+def _second_deploy(story: Story) -> None:
+    story.act("What would version 2 change?")
+    write_site(story.project / "public", 2)
+    story.narrate("The site was built anew: every file was written again, but few differ. `plan` changes nothing.")
+    story.deployer("plan")
+    story.visit(f"{GREETING}, version 1")
+    story.act("Deploy version 2 while people read")
+    story.narrate(
+        "Since version 1 went live, a visitor reads 50 pages a second. Beside that, deployer itself probes the site"
+        " from before the switch until after it, and says what it measured."
+    )
+    story.deployer("run")
+    story.visit(f"{GREETING}, version 2")
+
+
+def _broken_deploy(story: Story) -> None:
+    story.act("Break version 3")
+    write_site(story.project / "public", 3)
+    story.narrate(f'Its front page lost the words "{GREETING}", which the health check asks for.')
+    story.deployer("run", expected=GATE_FAILED)
+    story.narrate(f"Exit code {GATE_FAILED}, as it has to be: version 3 was switched on, checked, and taken back.")
+    story.visit(f"{GREETING}, version 2")
+
+
+def _look_and_go_back(story: Story) -> None:
+    story.act("What is on the server")
+    story.deployer("releases")
+    story.act("Go back by hand")
+    story.deployer("rollback")
+    story.visit(f"{GREETING}, version 1")
+
+
+def _sum_up(story: Story, visitor: Visitor) -> None:
+    story.act("What you saw")
+    versions = ", then ".join(heading.rpartition(" ")[2] for heading in visitor.seen)
+    story.narrate(
+        f"Two deploys, one deploy that undid itself, and one rollback. Meanwhile the visitor asked for"
+        f" {visitor.pages:,} pages: {len(visitor.dropped)} dropped, every other one whole."
+        f" The front page was version {versions}."
+    )
+    if visitor.dropped:
+        raise Unexpected(f"the visitor missed pages: {'; '.join(visitor.dropped[:5])}")
+    if not visitor.seen or not visitor.seen[-1].endswith("version 1"):
+        raise Unexpected(f"the visitor saw {visitor.seen}")
