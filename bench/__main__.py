@@ -1,0 +1,177 @@
+"""``python -m bench``: all contenders over the same slow link in one run, and the targets beside them."""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from bench import contenders, limits, report
+from bench.cases import CASES, LINK_RATE, ROUND_TRIP, Case, checks
+from bench.contenders import Contender
+from bench.measure import Reading, RunFailed, median, run
+from bench.server import Server
+from bench.site import Shape, Site
+from tests.relay import Relay
+
+__all__ = ["main"]
+
+ROOT = Path(__file__).resolve().parent.parent
+PAGE = ROOT / "docs" / "benchmarks.md"
+QUICK = Shape(pages=800, binaries=200)
+SPECIAL = ("scp", "big", "imports")
+SCP_FILES = 200
+BIG_SIZE = 4 * 1024**3
+SSH_RUNS = 5
+
+
+class Bench:
+    """One run over one site: it knows the folders, the server, the relay and what was measured so far."""
+
+    def __init__(self, folder: Path, server: Server, relay: Relay, options: argparse.Namespace) -> None:
+        """Make the site below ``folder``; the server's targets are there too."""
+        self.folder, self.server, self.relay = folder, server, relay
+        self.runs: int = options.runs
+        self.cases: list[str] = options.cases
+        self.big_size: int = BIG_SIZE // 16 if options.quick else BIG_SIZE
+        self.site = Site(folder / "source", QUICK if options.quick else Shape(), int(time.time()) - 86_400)
+        self.address = server.address(relay.port)
+        self.contenders = contenders.peers(self.address, folder / "www")
+        if contenders.deployer_exists():
+            self.contenders.append(contenders.deployer(self.address, folder / "www" / "deployer"))
+        self.ssh = 0.0
+        self.scp: float | None = None
+        self.peak = 0
+
+    def sections(self) -> Iterator[str]:
+        """Measure everything that was asked for, a section of the report at a time."""
+        self.site.make()
+        yield report.introduction(self.site.shape, self.site.size(), self.runs)
+        self.ssh = statistics.median(self._measure_ssh() for _ in range(SSH_RUNS))
+        if not contenders.deployer_exists():
+            yield "deployer: not there yet\n"
+        if "scp" in self.cases:
+            yield self._measure_scp()
+        selected = [case for case in CASES if case.name in self.cases]
+        if selected and not selected[0].from_nothing:
+            self._deploy_unmeasured()
+        for case in selected:
+            readings = self._measure(case)
+            yield report.case_section(case, readings, self.ssh, checks(case, readings, self.ssh, self.scp))
+        if contenders.deployer_exists():
+            yield from self._limits()
+
+    def _measure_ssh(self) -> float:
+        return run(contenders.bare_ssh(self.address), self.folder / "log", self.relay).seconds
+
+    def _measure_scp(self) -> str:
+        part, home = self.folder / "part", self.folder / "www" / "scp"
+        home.mkdir(parents=True)
+        commands = contenders.scp_part(self.site, self.address, part, home, SCP_FILES)
+        files = sum(path.is_file() for path in part.rglob("*"))
+        reading = run(commands, self.folder / "log", self.relay)
+        self.scp = reading.seconds * self.site.shape.files / files
+        text = f"{files} files took {reading.seconds:.1f} s, so all would take {self.scp:.0f} s in every case."
+        return f"## scp -r\n\n{text}\n"
+
+    def _deploy_unmeasured(self) -> None:
+        for contender in self.contenders:
+            contender.empty()
+            self._deploy(contender)
+
+    def _measure(self, case: Case) -> dict[str, Reading]:
+        """Every contender deploys the same builds, and another one begins each time."""
+        readings: dict[str, list[Reading]] = {contender.name: [] for contender in self.contenders}
+        for number in range(self.runs):
+            case.change(self.site)
+            turn = number % len(self.contenders)
+            for contender in [*self.contenders[turn:], *self.contenders[:turn]]:
+                if contender.once and number > 0:
+                    continue
+                if case.from_nothing:
+                    contender.empty()
+                readings[contender.name].append(self._deploy(contender))
+        return {name: median(found) for name, found in readings.items()}
+
+    def _deploy(self, contender: Contender) -> Reading:
+        print(f"  {contender.name} ...", end="", file=sys.stderr, flush=True)
+        reading = run(contender.commands(self.site.root), self.folder / "log", self.relay)
+        print(f" {reading.seconds:.2f} s", file=sys.stderr)
+        contenders.check_live(self.site, contender.live)
+        if contender.name == "deployer run":
+            self.peak = max(self.peak, reading.peak)
+        return reading
+
+    def _limits(self) -> Iterator[str]:
+        rows = []
+        if self.peak:
+            rows.append(
+                _limit(f"memory, {self.site.shape.files:,} files", self.peak / 1e6, limits.MEMORY_LIMIT / 1e6, "MB")
+            )
+        if "big" in self.cases:
+            name = f"memory, one file of {self.big_size / 1024**3:g} GiB on loopback"
+            if not limits.room_for(self.folder, self.big_size):
+                rows.append((name, "not enough disk space", "", ""))
+            else:
+                reading = self._measure_big()
+                name += f" ({reading.seconds:.0f} s)"
+                rows.append(_limit(name, reading.peak / 1e6, limits.MEMORY_LIMIT / 1e6, "MB"))
+        if "imports" in self.cases:
+            name = "imports of `deployer --version`"
+            rows.append(_limit(name, limits.import_milliseconds(), limits.IMPORT_LIMIT, "ms"))
+        yield f"## Memory and imports\n\n{report.table(('', 'measured', 'target', ''), rows)}\n"
+
+    def _measure_big(self) -> Reading:
+        source = self.folder / "big"
+        source.mkdir()
+        limits.make_big_file(source / "film.bin", self.big_size)
+        contender = contenders.deployer(self.server.address(self.server.port), self.folder / "www" / "big")
+        contender.empty()
+        try:
+            return run(contender.commands(source), self.folder / "log")
+        finally:
+            (source / "film.bin").unlink()
+            contender.empty()
+
+
+def _limit(name: str, measured: float, allowed: float, unit: str) -> tuple[str, str, str, str]:
+    verdict = "met" if measured <= allowed else "**MISSED**"
+    return name, f"{measured:.0f} {unit}", f"<= {allowed:.0f} {unit}", verdict
+
+
+def _options(arguments: list[str]) -> argparse.Namespace:
+    names = [*(case.name for case in CASES), *SPECIAL]
+    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="a site of 1,000 files and a 256 MiB file: a smoke test")
+    parser.add_argument("--cases", nargs="+", choices=names, default=names, help="only these (default: all)")
+    parser.add_argument("--runs", type=int, default=3, help="how often each contender runs in each case (default: 3)")
+    parser.add_argument("--write", action="store_true", help=f"write {PAGE.relative_to(ROOT)}")
+    return parser.parse_args(arguments)
+
+
+def main(arguments: list[str]) -> int:
+    """Measure and print; the result is the exit code."""
+    options = _options(arguments)
+    text = []
+    with tempfile.TemporaryDirectory(prefix="deployer-bench-") as name:
+        folder = Path(name)
+        (folder / "server").mkdir()
+        with Server(folder / "server") as server, Relay(server.port, rtt=ROUND_TRIP, rate=LINK_RATE) as relay:
+            try:
+                for section in Bench(folder, server, relay, options).sections():
+                    print(section, flush=True)
+                    text.append(section)
+            except (RunFailed, AssertionError) as error:
+                print(f"bench: {error}", file=sys.stderr)
+                return 1
+    if options.write:
+        PAGE.write_text("\n".join(text))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
