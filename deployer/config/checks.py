@@ -158,11 +158,12 @@ def parse_host(text: str) -> dict[str, object]:
     """
     if text == "local":
         return {"local": True, "address": ""}
+    login, _, bare = text.rpartition("@")
     match = re.fullmatch(_HOST_TEXT, text)
-    if not match:
-        hint = f"write [{text}]" if _is_ipv6(text) else ""
-        password = ":" in text.rpartition("@")[0]
-        raise Refused("local, or [user@]address[:port] with an IPv6 address in brackets", hint=hint, echo=not password)
+    if not match or _is_ipv6(bare):
+        hint = f"write [{bare}]" if _is_ipv6(bare) else ""
+        expected = "local, or [user@]address[:port] with an IPv6 address in brackets"
+        raise Refused(expected, hint=hint, echo=":" not in login)  # a password may stand there, as in URLs
     user, six, name, port = match.group("user", "six", "name", "port")
     host: dict[str, object] = {"local": False}
     if user is not None:

@@ -1,0 +1,91 @@
+"""Flags, variables, JSON Schema and the reference page follow from the model."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from deployer.config import OPTIONS, json_schema, load
+from deployer.config.__main__ import generated
+from deployer.config.keys import KEYS
+from deployer.config.reference import example
+
+ROOT = Path(__file__).resolve().parents[2]
+
+FLAGS = """--app --strategy --url --lock-wait --host --key --host-key --known-hosts --connect-to --connect-timeout
+--command-timeout --build --source --target --exclude --keep --health-url --health-status --health-contains --timeout
+--probe-url --probe-rate --probe-budget""".split()
+
+
+def test_the_flags_are_those_of_the_design() -> None:
+    """Spellings are fixed: a workflow that uses them must go on working."""
+    assert [option.flag for option in OPTIONS] == FLAGS
+
+
+def test_every_key_has_a_flag_and_a_variable() -> None:
+    """But address, user and port, which come together by --host."""
+    by_key = {option.key: option for option in OPTIONS}
+    assert {key.name for key in KEYS.values()} - set(by_key) == {"host.address", "host.user", "host.port"}
+    assert by_key["health.url"].variable == "DEPLOYER_HEALTH_URL"
+    assert len({option.variable for option in OPTIONS}) == len(OPTIONS)
+
+
+@pytest.mark.parametrize("option", OPTIONS, ids=lambda option: option.flag)
+def test_every_option_is_documented(option: Any) -> None:
+    """Each has a help text and a placeholder for its value."""
+    assert option.help.endswith(".") and option.metavar == option.metavar.upper() != ""
+    assert option.kind in {"text", "integer", "number"}
+
+
+def test_options_that_repeat() -> None:
+    """Lists repeat, and so does --host, so that a second one is refused and not dropped."""
+    repeated = {option.flag for option in OPTIONS if option.repeat}
+    assert repeated == {"--host", "--host-key", "--exclude", "--health-status"}
+
+
+@pytest.mark.parametrize("name", generated())
+def test_generated_files_are_up_to_date(name: str) -> None:
+    """Run ``python -m deployer.config`` after a change of the model."""
+    assert (ROOT / name).read_text(encoding="utf-8") == generated()[name]
+
+
+def test_the_example_of_the_page_loads_with_every_key(tmp_path: Path) -> None:
+    """What people copy works, in both of its environments, and shows each key there is."""
+    file = tmp_path / "deploy.toml"
+    file.write_text(example(), encoding="utf-8")
+    for environment in ("", "staging"):
+        config = load(file, environment=environment, flags={}, variables={}, directory=tmp_path)
+    assert config.static.target == "/www/staging/blog"
+    data = tomllib.loads(example())
+    for key in KEYS.values():
+        table = data[key.path[0]] if len(key.path) > 1 else data
+        assert key.path[-1] in table
+
+
+def resolve(schema: dict[str, Any], part: dict[str, Any]) -> dict[str, Any]:
+    reference = part.get("$ref", "")
+    return schema["$defs"][reference.rpartition("/")[2]] if reference else part
+
+
+def test_the_schema_knows_every_key_and_no_other() -> None:
+    """Editors warn of unknown keys, in environments too."""
+    schema = json_schema()
+    assert json.loads(json.dumps(schema)) == schema
+    assert set(schema["properties"]) == {*{path[0] for path in KEYS}, "environments"}
+    assert schema["additionalProperties"] is False
+    static = resolve(schema, schema["properties"]["static"])
+    assert static["additionalProperties"] is False
+    assert static["properties"]["keep"] == {
+        "description": KEYS["static", "keep"].description,
+        "type": "integer",
+        "minimum": 2,
+        "maximum": 1000,
+        "default": 5,
+    }
+    assert schema["properties"]["strategy"]["enum"] == ["static"]
+    environment = resolve(schema, schema["properties"]["environments"]["additionalProperties"])
+    assert "environments" not in environment["properties"]
