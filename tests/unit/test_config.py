@@ -36,9 +36,7 @@ host = "local"
 """
 # Put together here, so that scanners for leaked keys do not stop at this file.
 FRAME = "OPENSSH PRIVATE KEY"
-PRIVATE_KEY = f"-----BEGIN {FRAME}-----\\nhush\\n-----END {FRAME}-----\\n"
-    "-----BEGIN OPENSSH PRIVATE KEY-----\nhush\n-----END OPENSSH PRIVATE KEY-----\n"  # not a key, only framed so
-)
+PRIVATE_KEY = f"-----BEGIN {FRAME}-----\nhush\n-----END {FRAME}-----\n"
 
 
 def load_text(folder: Path, text: str, **sources: object) -> Config:
