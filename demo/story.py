@@ -73,7 +73,7 @@ class Story:
 
     def show(self, text: str) -> None:
         """Show a file."""
-        self._say("", textwrap.indent(text.rstrip(), "    "), "")
+        self._say("", textwrap.indent(text.rstrip(), "    "))
 
     def deployer(self, *arguments: str, expected: int = 0) -> None:
         """Run deployer as a person would, and hold it to its exit code."""
@@ -148,8 +148,8 @@ def _second_deploy(story: Story) -> None:
     story.visit(f"{GREETING}, version 1")
     story.act("Deploy version 2 while people read")
     story.narrate(
-        "Since version 1 went live, a visitor reads 50 pages a second. Beside that, deployer itself probes the site"
-        " from before the switch until after it, and says what it measured."
+        "By now a visitor reads 50 pages a second. Beside that, deployer itself probes the site from before the switch"
+        " until after it, and says what it measured."
     )
     story.deployer("run")
     story.visit(f"{GREETING}, version 2")

@@ -99,7 +99,9 @@ def _files(result: Facts) -> str:
 
 
 def _probe_figures(probe: Facts) -> str:
-    figures = [_counted(probe.get("requests") or 0, "request"), f"{probe.get('dropped') or 0:,} dropped"]
+    if not probe.get("requests"):
+        return "probe: no answer was good, so there is nothing to count"
+    figures = [_counted(probe["requests"], "request"), f"{probe.get('dropped') or 0:,} dropped"]
     for key, name in (("p50_ms", "p50"), ("p99_ms", "p99"), ("longest_gap_ms", "longest gap")):
         if probe.get(key) is not None:
             figures.append(f"{name} {format_milliseconds(probe[key])}")
@@ -205,7 +207,7 @@ def _change(change: Facts) -> str:
 def print_logs(logs: Facts, stream: TextIO) -> None:
     """The journal and the output of one deploy.
 
-    Keys: ``release, journal [{at, step, result, seconds, …}], output`` (the log's text, many lines). Further keys of a
+    Keys: ``release, journal [{time, step, state, seconds, …}], output`` (the log's text, many lines). Further keys of a
     journal's line are printed as ``key=value``.
     """
     write_line(stream, colored(visible(f"release {logs.get('release') or 'unknown'}"), "bold", stream))
@@ -218,10 +220,10 @@ def print_logs(logs: Facts, stream: TextIO) -> None:
 
 
 def _journal_line(line: Facts) -> list[str]:
-    known = ("at", "step", "result", "seconds")
+    known = ("time", "step", "state", "seconds")
     seconds = _optional(format_duration, line.get("seconds"))
     others = " ".join(f"{key}={value}" for key, value in line.items() if key not in known and value not in (None, ""))
-    return [str(line.get("at") or ""), str(line.get("step") or ""), str(line.get("result") or ""), seconds, others]
+    return [*(str(line.get(key) or "") for key in ("time", "step", "state")), seconds, others]
 
 
 def _optional(form: Any, value: Any) -> str:

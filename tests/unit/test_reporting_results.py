@@ -84,6 +84,8 @@ def test_outcome_with_little_known() -> None:
     assert printed(print_outcome, little) == "a was not deployed; it failed\n"
     nothing_answered = {"requests": 1, "dropped": 1, "p50_ms": None, "p99_ms": None, "longest_gap_ms": None}
     assert "probe: 1 request, 1 dropped\n" in printed(print_outcome, DEPLOYED | {"probe": nothing_answered})
+    never_good = {"requests": 0, "dropped": 0}
+    assert "probe: no answer was good" in printed(print_outcome, DEPLOYED | {"probe": never_good})
 
 
 def test_error_and_hint() -> None:
@@ -175,7 +177,7 @@ def test_logs() -> None:
     logs = {
         "release": "r2",
         "journal": [
-            {"at": "19:03", "step": "lock", "result": "done", "seconds": 0.1, "nonce": "x"},
+            {"time": "19:03", "step": "lock", "state": "done", "seconds": 0.1, "nonce": "x"},
             {"step": "switch"},
         ],
         "output": "one\ntwo\x1b[K\n",
