@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import shutil
 import statistics
@@ -13,7 +14,7 @@ __all__ = ["IMPORT_LIMIT", "MEMORY_LIMIT", "import_milliseconds", "make_big_file
 
 MEMORY_LIMIT = 150_000_000  # bytes
 IMPORT_LIMIT = 100.0  # milliseconds
-BLOCK = 1024 * 1024
+MEBIBYTE = 1024 * 1024
 BLOCKS = 64
 
 
@@ -27,11 +28,15 @@ def make_big_file(path: Path, size: int, seed: int = 1) -> None:
 
     The block is wider than the window of any compressor that may be used, so nothing of the repetition is found.
     """
-    with path.open("wb") as file:
-        for _ in range(size // (BLOCK * BLOCKS)):
-            rng = random.Random(seed)
-            for _ in range(BLOCKS):
-                file.write(rng.randbytes(BLOCK))
+    rng = random.Random(seed)
+    with path.open("w+b") as file:
+        for _ in range(BLOCKS):
+            file.write(rng.randbytes(MEBIBYTE))
+        for offset in range(0, size - BLOCKS * MEBIBYTE, MEBIBYTE):
+            file.seek(offset % (BLOCKS * MEBIBYTE))
+            piece = file.read(MEBIBYTE)
+            file.seek(0, os.SEEK_END)
+            file.write(piece)
 
 
 def import_milliseconds(runs: int = 5) -> float:
