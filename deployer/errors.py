@@ -7,6 +7,7 @@ from __future__ import annotations
 
 __all__ = [
     "BudgetExceeded",
+    "ConnectionLost",
     "ConnectionRefused",
     "DeployFailed",
     "DeployerError",
@@ -37,6 +38,10 @@ class DeployerError(Exception):
 
 class DeployFailed(DeployerError):
     """The deploy failed and the previous release still serves."""
+
+
+class ConnectionLost(DeployFailed):
+    """The connection broke in the middle of a deploy; the host undoes by itself what was not confirmed."""
 
 
 class InvalidInput(DeployerError):

@@ -6,11 +6,11 @@ A strategy turns configuration and facts into a :class:`Plan`; the engine runs a
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Protocol
 
-__all__ = ["Body", "Effect", "Plan", "Reply", "Request", "Step"]
+__all__ = ["Body", "Change", "Effect", "Plan", "Reply", "Request", "ServedFile", "Step"]
 
 
 class Effect(enum.Enum):
@@ -79,19 +79,46 @@ class Step:
 
 
 @dataclass(frozen=True, slots=True)
+class Change:
+    """One line for a person: ``action`` is add, change, remove or move; ``origin`` is where a moved file was."""
+
+    action: str
+    path: str
+    size: int
+    origin: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ServedFile:
+    """A file whose contents visitors get anew: path in the release, SHA-256 in hex, size in bytes."""
+
+    path: str
+    digest: str
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
     """The ordered steps of one deploy on one host.
 
     ``prepare`` brings everything to the host and changes nothing that visitors see; ``switch`` is the instant at which
     they get the release; ``confirm`` follows a passed gate, ``revert`` a failed one. A plan without ``switch`` has
-    nothing to do.
+    nothing to do: ``release`` is live already. ``figures`` are numbers of the result (``files_total`` and so on).
     """
 
-    app: str
     release: str
     previous: str
+    commit: str = ""
     prepare: tuple[Step, ...] = ()
     switch: Step | None = None
     confirm: tuple[Step, ...] = ()
     revert: tuple[Step, ...] = ()
+    changes: tuple[Change, ...] = ()
+    served: tuple[ServedFile, ...] = ()
+    figures: Mapping[str, int] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
+
+    @property
+    def steps(self) -> tuple[Step, ...]:
+        """The steps of a deploy that goes well, in order."""
+        return () if self.switch is None else (*self.prepare, self.switch, *self.confirm)

@@ -1,13 +1,13 @@
-"""What the engine asks of the outside world: four small protocols."""
+"""What the engine asks of the outside world, as small protocols."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Protocol
 
-from deployer.plan import Reply, Request
+from deployer.plan import Plan, Reply, Request
 
-__all__ = ["Channel", "Clock", "Reporter", "Session", "Transport"]
+__all__ = ["Channel", "Clock", "Reporter", "Session", "Strategy", "Transport"]
 
 
 class Channel(Protocol):
@@ -50,12 +50,15 @@ class Session(Protocol):
         """
         ...
 
-    def stream(self, *requests: Request) -> Iterator[Reply]:
-        """As ``perform``, but yield each reply when it arrives."""
+    def stream(self, requests: Iterable[Request]) -> Iterator[Reply]:
+        """As ``perform``, but take the requests one after the other and yield each reply when it arrives."""
         ...
 
-    def close(self) -> None:
-        """End the conversation: the host's program undoes what is not confirmed, releases its lock and ends."""
+    def close(self, *, wait: bool = True) -> None:
+        """End the conversation: the host's program undoes what is not confirmed, releases its lock and ends.
+
+        Without ``wait`` nobody looks whether it did: for when nothing is left to undo.
+        """
         ...
 
 
@@ -112,4 +115,34 @@ class Reporter(Protocol):
 
     def warning(self, text: str) -> None:
         """Something that needs attention but does not stop the deploy."""
+        ...
+
+
+class Strategy(Protocol):
+    """Turns configuration and what the host says into a plan. A new way to deploy is one more of these."""
+
+    @property
+    def program(self) -> str:
+        """The host's side, as POSIX shell text."""
+        ...
+
+    @property
+    def build_summary(self) -> str:
+        """What ``build`` does, on one line; empty when there is nothing to build."""
+        ...
+
+    def build(self) -> None:
+        """Make what is deployed, before anything else is touched. Raises DeployFailed."""
+        ...
+
+    def scan(self) -> None:
+        """Read what is deployed; runs while the connection is made. Raises InvalidInput."""
+        ...
+
+    def opening(self) -> tuple[Request, ...]:
+        """The first requests: take the lock, ask for facts, and finish at once when nothing is to do."""
+        ...
+
+    def decide(self, replies: tuple[Reply, ...], session: Session) -> Plan:
+        """The plan, from the replies to the opening. Raises DeployerError when the host is not fit for it."""
         ...

@@ -1,0 +1,216 @@
+"""The command line: arguments in, exit code out."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import click
+
+from deployer import __version__
+from deployer.errors import DeployerError, Interrupted
+
+if TYPE_CHECKING:
+    from deployer.config import Config, Secrets
+
+__all__ = ["main"]
+
+
+@dataclass(frozen=True, slots=True)
+class Arguments:
+    """What every command gets: where the configuration is, what flags override, how to speak."""
+
+    file: str
+    environment: str
+    json: bool
+    quiet: bool
+    verbose: bool
+    flags: Mapping[str, object]
+
+    def load(self) -> tuple[Config, Secrets]:
+        """The configuration and the secrets. Raises InvalidInput."""
+        from deployer.config import find, load, load_secrets
+
+        here = Path.cwd()
+        file = Path(self.file) if self.file else find(here)
+        config = load(file, environment=self.environment, flags=self.flags, variables=os.environ, directory=here)
+        return config, load_secrets(os.environ)
+
+
+class _Commands(click.Group):
+    """Adds the flags of the configuration model only to the command that runs: ``--version`` need not load it."""
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        command = super().get_command(ctx, cmd_name)
+        if command is not None and not any(parameter.name == "file" for parameter in command.params):
+            command.params += _common_options()
+        return command
+
+
+def _common_options() -> list[click.Parameter]:
+    from deployer.config import OPTIONS
+
+    kinds: dict[str, click.ParamType[Any]] = {"text": click.STRING, "integer": click.INT, "number": click.FLOAT}
+    common: list[click.Parameter] = [
+        click.Option(["file", "--config"], metavar="FILE", default="", envvar="DEPLOYER_CONFIG", help="deploy.toml"),
+        click.Option(["--environment"], metavar="NAME", default="", help="Overlay [environments.NAME]."),
+        click.Option(["json_output", "--json"], is_flag=True, help="One JSON object on standard output."),
+        click.Option(["--quiet"], is_flag=True, help="Only warnings and errors."),
+        click.Option(["--verbose"], is_flag=True, help="Say also when a step begins; show tracebacks."),
+    ]
+    return common + [
+        click.Option(
+            [_parameter_name(option.key), option.flag],
+            type=kinds[option.kind],
+            multiple=option.repeat,
+            metavar=option.metavar,
+            help=option.help,
+            # The loader reads the variables: it names them in its messages.
+            default=None,
+        )
+        for option in OPTIONS
+    ]
+
+
+def _parameter_name(key: str) -> str:
+    return "option_" + key.replace(".", "__")
+
+
+def _arguments(values: dict[str, Any]) -> Arguments:
+    flags = {
+        name.removeprefix("option_").replace("__", "."): values.pop(name)
+        for name in list(values)
+        if name.startswith("option_")
+    }
+    return Arguments(
+        values.pop("file"),
+        values.pop("environment"),
+        values.pop("json_output"),
+        values.pop("quiet"),
+        values.pop("verbose"),
+        flags,
+    )
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})
+@click.version_option(__version__, package_name="deployer", message="deployer %(version)s")
+def program() -> None:
+    r"""Deploy to the servers you own, and measure on every deploy whether a request was dropped.
+
+    \b
+    deployer run                    deploy what deploy.toml says
+    deployer plan                   say what run would do, and change nothing
+    deployer rollback               switch back to the previous release
+    """
+
+
+def _command(name: str, *parameters: click.Parameter) -> Callable[[Callable[..., int]], click.Command]:
+    def register(function: Callable[..., int]) -> click.Command:
+        def callback(**values: Any) -> NoReturn:
+            arguments = _arguments(values)
+            sys.exit(_guarded(arguments, lambda: function(arguments, **values)))
+
+        command = click.Command(name, callback=callback, help=function.__doc__, params=list(parameters))
+        program.add_command(command)
+        return command
+
+    return register
+
+
+_DRY_RUN = click.Option(["--dry-run"], is_flag=True, help="Read the host, write nothing, and show the plan.")
+_RELEASE = click.Argument(["release"], required=False, default="")
+
+
+@_command("run", _DRY_RUN)
+def _run(arguments: Arguments, *, dry_run: bool) -> int:
+    """Deploy."""
+    from deployer.running import run
+
+    return run(arguments, dry=dry_run)
+
+
+@_command("plan")
+def _plan(arguments: Arguments) -> int:
+    """Say what run would do, file by file and step by step, and change nothing."""
+    from deployer.running import run
+
+    return run(arguments, dry=True)
+
+
+@_command("rollback", click.Argument(["release"], required=False, default=""), _DRY_RUN)
+def _rollback(arguments: Arguments, *, release: str, dry_run: bool) -> int:
+    """Switch to the previous, or the named, kept release."""
+    from deployer.running import rollback
+
+    return rollback(arguments, release, dry=dry_run)
+
+
+@_command("releases")
+def _releases(arguments: Arguments) -> int:
+    """List the kept releases, which is live, which are damaged."""
+    from deployer.looking import show_releases
+
+    return show_releases(arguments)
+
+
+@_command("status")
+def _status(arguments: Arguments) -> int:
+    """Show the live release, the last deploy, the lock, disk space, health and interrupted work."""
+    from deployer.looking import show_status
+
+    return show_status(arguments)
+
+
+@_command("logs", _RELEASE)
+def _logs(arguments: Arguments, *, release: str) -> int:
+    """Show the journal and the output of a deploy, the last one by default."""
+    from deployer.looking import show_logs
+
+    return show_logs(arguments, release)
+
+
+@_command("unlock")
+def _unlock(arguments: Arguments) -> int:
+    """Take away a lock, after showing whose it is."""
+    from deployer.looking import unlock
+
+    return unlock(arguments)
+
+
+def _guarded(arguments: Arguments, function: Callable[[], int]) -> int:
+    try:
+        return function()
+    except DeployerError as error:
+        return _failed(arguments, error)
+    except KeyboardInterrupt:
+        return _failed(arguments, Interrupted("interrupted"))
+    except Exception as error:
+        if arguments.verbose:
+            raise
+        message = f"unexpected {type(error).__name__}: {error}"
+        return _failed(
+            arguments, DeployerError(message, hint="This is a bug; --verbose shows where. Please report it.")
+        )
+
+
+def _failed(arguments: Arguments, error: DeployerError) -> int:
+    from deployer.reporting import print_error
+
+    print_error(error, sys.stderr)
+    if arguments.json:
+        click.echo(json.dumps({"status": "failed", "error": str(error)}))
+    return error.exit_code
+
+
+def main() -> None:
+    """The console script."""
+    # Names that are not UTF-8 must not break the output.
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
+    program(prog_name="deployer")

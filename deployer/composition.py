@@ -1,0 +1,239 @@
+"""Which parts belong together: the only place that knows every strategy and every transport."""
+
+from __future__ import annotations
+
+import getpass
+import os
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from deployer.config import Config, Secrets
+from deployer.deploy import ProbeFigures
+from deployer.engine import Gate
+from deployer.health import ExpectedFile, HealthSettings, check, choose_expected
+from deployer.plan import Plan
+from deployer.ports import Clock, Reporter, Session, Strategy, Transport
+from deployer.static import StaticStrategy
+
+if TYPE_CHECKING:
+    from deployer.latency import ProbeReport
+    from deployer.probe import Probe
+
+__all__ = [
+    "STRATEGIES",
+    "ProbeWatch",
+    "StrategyParts",
+    "SystemClock",
+    "commit_of",
+    "gate_for",
+    "label",
+    "transport_for",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class StrategyParts:
+    """What a strategy is made of, whichever it is."""
+
+    config: Config
+    reporter: Reporter
+    label: str
+    commit: str
+    environment: Mapping[str, str]
+    log: Callable[[], str]
+
+
+def _static(parts: StrategyParts) -> Strategy:
+    return StaticStrategy(
+        parts.config,
+        parts.reporter,
+        label=parts.label,
+        commit=parts.commit,
+        environment=parts.environment,
+        log=parts.log,
+    )
+
+
+STRATEGIES: dict[str, Callable[[StrategyParts], Strategy]] = {"static": _static}
+
+
+class SystemClock:
+    """The time of this machine."""
+
+    def monotonic(self) -> float:
+        """Seconds that only grow."""
+        return time.monotonic()
+
+    def sleep(self, seconds: float) -> None:
+        """Wait."""
+        time.sleep(seconds)
+
+
+@dataclass(frozen=True, slots=True)
+class _Transport:
+    host: str
+    connect: Callable[[str], Session]
+
+    def open(self, program: str) -> Session:
+        """Connect and start ``program``."""
+        return self.connect(program)
+
+
+def transport_for(config: Config, secrets: Secrets) -> Transport:
+    """The way to ``config.host``."""
+    return _local(config) if config.host.local else _ssh(config, secrets)
+
+
+def _local(config: Config) -> Transport:
+    def connect(program: str) -> Session:
+        from deployer.transports.conversation import Conversation
+        from deployer.transports.local import open_channel
+
+        return Conversation(open_channel(config.host.command_timeout), program, "local")
+
+    return _Transport("local", connect)
+
+
+def _ssh(config: Config, secrets: Secrets) -> Transport:
+    host = config.host
+    user = host.user or getpass.getuser()
+
+    def connect(program: str) -> Session:
+        from deployer.transports.conversation import Conversation
+        from deployer.transports.ssh import SshSettings, open_channel
+
+        settings = SshSettings(
+            address=host.address,
+            port=host.port,
+            user=user,
+            key_file=Path(host.key) if host.key else None,
+            key=secrets.key,
+            passphrase=secrets.key_passphrase,
+            host_keys=host.host_key,
+            known_hosts=Path(host.known_hosts) if host.known_hosts else None,
+            connect_timeout=host.connect_timeout,
+            command_timeout=host.command_timeout,
+        )
+        return Conversation(open_channel(settings), program, f"{user}@{host.address}")
+
+    address = f"[{host.address}]" if ":" in host.address else host.address
+    return _Transport(f"{user}@{address}:{host.port}", connect)
+
+
+def label(environment: Mapping[str, str]) -> str:
+    """Who deploys, for others who meet the lock: one line."""
+    server, repository, run = (environment.get(f"GITHUB_{name}", "") for name in ("SERVER_URL", "REPOSITORY", "RUN_ID"))
+    link = f", {server}/{repository}/actions/runs/{run}" if run else ""
+    since = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+    text = f"{getpass.getuser()}@{socket.gethostname()} (pid {os.getpid()}) since {since}{link}"
+    return "".join(character for character in text if character.isprintable())
+
+
+def commit_of(directory: Path) -> str:
+    """The commit that is checked out in ``directory``; empty where that is no git checkout."""
+    try:
+        found = subprocess.run(
+            ("git", "rev-parse", "--verify", "--quiet", "HEAD"),
+            cwd=directory,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=10,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return found.stdout.strip() if found.returncode == 0 else ""
+
+
+def gate_for(config: Config, clock: Clock) -> Callable[[Plan], Gate]:
+    """The health gate of a plan; without a URL it passes."""
+
+    def make(plan: Plan) -> Gate:
+        def gate() -> str:
+            if not config.health_url:
+                return ""
+            from deployer.web import fetch
+
+            settings = HealthSettings(
+                url=config.health_url,
+                status=frozenset(config.health.status),
+                contains=config.health.contains,
+                timeout=config.health.timeout,
+                connect_to=config.host.connect_to,
+                site=config.url,
+            )
+            served = (ExpectedFile(file.path, file.digest, file.size) for file in plan.served)
+            expected = choose_expected(served) if config.url else ()
+            verdict = check(settings, expected, fetch, clock)
+            return "" if verdict.passed else verdict.reason
+
+        return gate
+
+    return make
+
+
+class ProbeWatch:
+    """The probe as the engine's watch; without a URL it does nothing. ``line`` draws the latencies after ``stop``."""
+
+    READY_SECONDS = 1.0
+
+    def __init__(self, config: Config, clock: Clock, reporter: Reporter) -> None:
+        self._config = config
+        self._clock = clock
+        self._reporter = reporter
+        self._probe: Probe | None = None
+        self._report: ProbeReport | None = None
+
+    def start(self) -> None:
+        """Begin, and wait up to a second for the first answer."""
+        if not self._config.probe_url:
+            return
+        from deployer.probe import Probe, ProbeSettings
+
+        config = self._config
+        settings = ProbeSettings(
+            url=config.probe_url,
+            rate=config.probe.rate,
+            status=frozenset(config.health.status),
+            connect_to=config.host.connect_to,
+        )
+        self._probe = Probe(settings, self._clock)
+        self._probe.start()
+        self._probe.ready(self.READY_SECONDS)
+
+    def mark_switch(self) -> None:
+        """The switch has happened."""
+        if self._probe is not None:
+            self._probe.mark("switch")
+
+    def stop(self) -> None:
+        """End after a settling time, and warn of what was dropped."""
+        if self._probe is None or self._report is not None:
+            return
+        self._report = self._probe.stop()
+        for reason, count in self._report.reasons:
+            self._reporter.warning(f"the probe lost {count} of {self._report.requests} requests: {reason}")
+
+    def figures(self) -> ProbeFigures | None:
+        """The sums; None when nothing was measured."""
+        seen = self._report
+        if seen is None:
+            return None
+        return ProbeFigures(
+            requests=seen.requests,
+            dropped=seen.dropped,
+            p50_ms=round(seen.p50_ms, 2),
+            p99_ms=round(seen.p99_ms, 2),
+            longest_gap_ms=round(seen.longest_gap_ms, 2),
+        )
+
+    def line(self, *, ascii_only: bool) -> str:
+        """The latencies over the deploy on one line; empty when nothing was measured."""
+        from deployer.latency import latency_line
+
+        return latency_line(self._report, ascii_only=ascii_only) if self._report else ""

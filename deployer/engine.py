@@ -1,0 +1,147 @@
+"""The runner of plans: send, switch, look, then confirm or switch back. It knows no strategy."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from deployer.errors import ConnectionLost, DeployerError, GateFailed, StateUnknown
+from deployer.plan import Plan, Request, Step
+from deployer.ports import Clock, Reporter, Session
+from deployer.release import short
+
+__all__ = ["Gate", "Steps", "Watch", "carry_out"]
+
+
+class Gate(Protocol):
+    """What must hold after the switch."""
+
+    def __call__(self) -> str:
+        """Look, and say in one line why the release is bad; empty when it is good."""
+        ...
+
+
+class Watch(Protocol):
+    """What measures visitors' requests around the switch."""
+
+    def start(self) -> None:
+        """Begin, and return once a first answer, good or bad, has come (or a short time has passed)."""
+        ...
+
+    def mark_switch(self) -> None:
+        """The switch has happened."""
+        ...
+
+    def stop(self) -> None:
+        """End, after a settling time. May be called without ``start``."""
+        ...
+
+
+@dataclass(slots=True)
+class Steps:
+    """Names and durations of steps, in the order in which they ended; tells the reporter."""
+
+    reporter: Reporter
+    clock: Clock
+    durations: list[tuple[str, float]] = field(default_factory=list)
+
+    @contextlib.contextmanager
+    def step(self, name: str, summary: str = "") -> Iterator[None]:
+        """Measure what happens inside; a step that fails is not counted."""
+        self.reporter.step_started(name, summary)
+        began = self.clock.monotonic()
+        yield
+        self.ended(name, self.clock.monotonic() - began)
+
+    def ended(self, name: str, seconds: float) -> None:
+        """A step was done."""
+        self.durations.append((name, seconds))
+        self.reporter.step_finished(name, seconds)
+
+
+def carry_out(
+    plan: Plan,
+    session: Session,
+    steps: Steps,
+    *,
+    gate: Gate,
+    watch: Watch,
+    uninterrupted: Callable[[], contextlib.AbstractContextManager[None]],
+) -> None:
+    """Run ``plan`` to its end: the new release live and confirmed, or the old one live.
+
+    ``uninterrupted`` is entered once the release has passed: from there a signal waits. Raises GateFailed after an
+    automatic rollback, StateUnknown when it cannot be known what is live, or what the host reported before the switch.
+    """
+    if plan.switch is None:
+        return
+    flight = _Flight(plan, plan.switch, watch)
+    try:
+        _advance(flight, session, steps)
+    except ConnectionLost as error:
+        if flight.switching:
+            message = f"the connection broke during the switch to {short(plan.release)}: {error.message}"
+            raise StateUnknown(message, hint=_LOOK) from error
+        raise
+    watch.mark_switch()
+    with steps.step("check", "health and served contents"):
+        reason = gate()
+    with uninterrupted():
+        if reason:
+            _perform(plan.revert, session, steps, plan)
+            message = f"{short(plan.release)} failed its health gate: {reason}"
+            hint = f"{short(plan.previous) or 'Nothing'} is live again; the failed release stays on the host."
+            raise GateFailed(message, hint=hint)
+        _perform(plan.confirm, session, steps, plan)
+
+
+_LOOK = "The host undoes a switch that nobody confirmed. See what is live with `deployer status`, then run again."
+
+
+@dataclass(slots=True)
+class _Flight:
+    """The requests up to the switch, sent without waiting; starts the watch when only the switch is left to send."""
+
+    plan: Plan
+    switch: Step
+    watch: Watch
+    switching: bool = False
+
+    @property
+    def steps(self) -> tuple[Step, ...]:
+        return (*self.plan.prepare, self.switch)
+
+    def requests(self) -> Iterator[Request]:
+        for step in self.plan.prepare:
+            yield step.request
+        self.watch.start()
+        self.switching = True
+        yield self.switch.request
+
+
+def _advance(flight: _Flight, session: Session, steps: Steps) -> None:
+    began = steps.clock.monotonic()
+    pending = iter(flight.steps)
+    step = next(pending)
+    steps.reporter.step_started(step.name, step.summary)
+    for _ in session.stream(flight.requests()):
+        now = steps.clock.monotonic()
+        steps.ended(step.name, now - began)
+        began = now
+        if (following := next(pending, None)) is not None:
+            step = following
+            steps.reporter.step_started(step.name, step.summary)
+
+
+def _perform(wanted: tuple[Step, ...], session: Session, steps: Steps, plan: Plan) -> None:
+    try:
+        began = steps.clock.monotonic()
+        for step, _ in zip(wanted, session.stream(step.request for step in wanted), strict=True):
+            now = steps.clock.monotonic()
+            steps.ended(step.name, now - began)
+            began = now
+    except DeployerError as error:
+        message = f"{short(plan.release)} was switched to, but the end of the deploy is not known: {error.message}"
+        raise StateUnknown(message, hint=_LOOK) from error

@@ -1,0 +1,41 @@
+"""SIGINT and SIGTERM as one exception, and a time in which they wait."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+from collections.abc import Iterator
+from types import FrameType
+
+__all__ = ["Interrupts"]
+
+
+class Interrupts:
+    """Turns both signals into KeyboardInterrupt, at most once, and never inside :meth:`held`.
+
+    A second signal must not stop the host from undoing what the first one interrupted.
+    """
+
+    def __init__(self) -> None:
+        self._held = False
+        self._seen = False
+
+    def install(self) -> None:
+        """Take over both signals; only the main thread may."""
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, self._arrived)
+
+    @contextlib.contextmanager
+    def held(self) -> Iterator[None]:
+        """Signals wait, and are dropped at the end: what was begun is done by then."""
+        self._held = True
+        try:
+            yield
+        finally:
+            self._held = False
+
+    def _arrived(self, _number: int, _frame: FrameType | None) -> None:
+        if self._held or self._seen:
+            return
+        self._seen = True
+        raise KeyboardInterrupt

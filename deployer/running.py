@@ -1,0 +1,142 @@
+"""The commands that change something: run and rollback, and plan, which is a run that is dry."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from typing import Any, Protocol
+
+import click
+
+from deployer.composition import (
+    STRATEGIES,
+    ProbeWatch,
+    StrategyParts,
+    SystemClock,
+    commit_of,
+    gate_for,
+    label,
+    transport_for,
+)
+from deployer.config import Config, Secrets
+from deployer.deploy import Collaborators, Result, deploy
+from deployer.interrupts import Interrupts
+from deployer.plan import Plan
+from deployer.ports import Strategy
+from deployer.reporting import RecordingReporter, choose, print_error, print_outcome, print_plan
+from deployer.static.rollback import StaticRollback
+from deployer.transports.dryrun import DryRun
+
+__all__ = ["Invocation", "rollback", "run"]
+
+
+class Invocation(Protocol):
+    """What the command line says besides the command."""
+
+    @property
+    def json(self) -> bool:
+        """Whether standard output gets one JSON object."""
+        ...
+
+    @property
+    def quiet(self) -> bool:
+        """Whether only warnings and errors are said."""
+        ...
+
+    @property
+    def verbose(self) -> bool:
+        """Whether everything is said."""
+        ...
+
+    def load(self) -> tuple[Config, Secrets]:
+        """The configuration and the secrets. Raises InvalidInput."""
+        ...
+
+
+def run(invocation: Invocation, *, dry: bool) -> int:
+    """Deploy, or with ``dry`` only say how. Returns the exit code."""
+    config, secrets = invocation.load()
+    work = _Work(invocation, config, secrets, dry=dry)
+    parts = StrategyParts(
+        config=config,
+        reporter=work.recording,
+        label=label(os.environ),
+        commit=commit_of(config.directory),
+        environment=os.environ,
+        log=lambda: work.recording.text,
+    )
+    return work.carry_out(STRATEGIES[config.strategy](parts), success="deployed")
+
+
+def rollback(invocation: Invocation, release: str, *, dry: bool) -> int:
+    """Switch to a kept release. Returns the exit code."""
+    config, secrets = invocation.load()
+    work = _Work(invocation, config, secrets, dry=dry)
+    strategy = StaticRollback(config, release, label=label(os.environ), log=lambda: work.recording.text)
+    return work.carry_out(strategy, success="rolled_back")
+
+
+class _Work:
+    """What run and rollback share: the collaborators, and the end that people and programs see."""
+
+    def __init__(self, invocation: Invocation, config: Config, secrets: Secrets, *, dry: bool) -> None:
+        self._invocation = invocation
+        self._config = config
+        self._secrets = secrets
+        self._dry = dry
+        self._clock = SystemClock()
+        self._display = choose(sys.stderr, quiet=invocation.quiet, verbose=invocation.verbose, json=invocation.json)
+        self.recording = RecordingReporter(self._display)
+        self._watch = ProbeWatch(config, self._clock, self.recording)
+
+    def carry_out(self, strategy: Strategy, success: str) -> int:
+        config = self._config
+        interrupts = Interrupts()
+        interrupts.install()
+        transport = transport_for(config, self._secrets)
+        world = Collaborators(
+            transport=DryRun(transport) if self._dry else transport,
+            reporter=self.recording,
+            clock=self._clock,
+            watch=self._watch,
+            gate=gate_for(config, self._clock),
+            uninterrupted=interrupts.held,
+            probe_budget=config.probe.budget,
+            dry=self._dry,
+        )
+        result = Result(config.app, config.strategy, config.environment, (transport.host,), config.url)
+        try:
+            deploy(result, strategy, world, success=success)
+        finally:
+            self._display.close()
+        self._tell(result)
+        return result.error.exit_code if result.error else 0
+
+    def _tell(self, result: Result) -> None:
+        answer = result.as_json()
+        if result.status == "planned" and result.plan is not None:
+            answer |= _plan_view(result.plan)
+        if self._invocation.json:
+            click.echo(json.dumps(answer))
+        if not self._invocation.quiet and result.status == "planned":
+            print_plan(answer, sys.stderr)
+        elif not self._invocation.quiet:
+            utf8 = (sys.stderr.encoding or "").lower().replace("-", "") == "utf8"
+            print_outcome(answer, sys.stderr, self._watch.line(ascii_only=not utf8))
+        if result.error is not None:
+            print_error(result.error, sys.stderr)
+
+
+def _plan_view(plan: Plan) -> dict[str, Any]:
+    return {
+        "changes": [
+            {"action": change.action, "path": change.path, "bytes": change.size}
+            | ({"from": change.origin} if change.origin else {})
+            for change in plan.changes
+        ],
+        "steps": [
+            {"name": step.name, "summary": step.summary, "effect": step.request.effect.value} for step in plan.steps
+        ],
+        "warnings": list(plan.warnings),
+    }

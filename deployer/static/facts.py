@@ -1,0 +1,78 @@
+"""What the host says before a deploy, as values."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from deployer.errors import DeployFailed
+from deployer.plan import Reply
+from deployer.static.changes import Base
+from deployer.static.manifest import Entry, Kind, decode
+
+__all__ = ["Facts", "read_base", "read_facts"]
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """The host before a deploy.
+
+    ``now`` is its clock in Unix seconds, ``live`` the live release's directory name (empty: none), ``kind`` what the
+    target is (link, directory, none), ``newest_time`` the latest modification time among the live files as far as it
+    is known.
+    """
+
+    now: int
+    kind: str
+    live: str
+    newest: str
+    unchanged: bool
+    tampered: bool
+    free_bytes: int
+    codec: str
+    exchange: str
+    newest_time: int
+    has_base: bool
+
+
+def read_facts(reply: Reply) -> Facts:
+    """The reply to ``facts``."""
+    return Facts(
+        now=reply.number("now"),
+        kind=reply.text("kind", "none"),
+        live=reply.text("live"),
+        newest=reply.text("newest"),
+        unchanged=reply.text("unchanged") == "yes",
+        tampered=reply.text("seal") == "broken",
+        free_bytes=reply.number("free_bytes"),
+        codec=reply.text("codec", "gzip"),
+        exchange=reply.text("exchange"),
+        newest_time=max(reply.number("newest_time"), reply.number("live_mtime")),
+        has_base=reply.raw("manifest") is not None or reply.raw("hashes") is not None,
+    )
+
+
+def read_base(reply: Reply) -> Base | None:
+    """What can be linked from the live release; None when its manifest cannot be read and nothing was hashed anew."""
+    if (data := reply.raw("manifest")) is not None:
+        try:
+            return Base({entry.path: entry for entry in decode(data).entries})
+        except DeployFailed:
+            return None
+    if reply.raw("hashes") is None:
+        return Base()
+    return Base(_inventory(reply.text("hashes"), reply.text("stats")))
+
+
+def _inventory(hashes: str, stats: str) -> dict[str, Entry]:
+    digests = {}
+    for line in hashes.split("\n"):
+        digest, _, path = line.partition("  ./")
+        if path:
+            digests[path] = digest
+    entries = {}
+    for line in stats.split("\n"):
+        about, _, path = line.partition(" ./")
+        fields = about.split(" ")
+        if path in digests and len(fields) == 3:
+            entries[path] = Entry(path, Kind.FILE, fields[0], int(fields[1]), digests[path])
+    return entries

@@ -1,0 +1,110 @@
+"""Reading the source: every file hashed, every link checked, nothing that a server could not serve let through."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+from collections.abc import Callable, Iterator
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+from deployer.errors import InvalidInput
+from deployer.static.manifest import Entry, Kind, Manifest
+
+__all__ = ["scan"]
+
+READ_SIZE = 1 << 20
+MODES = {False: "644", True: "755"}
+
+
+def scan(source: Path, exclude: tuple[str, ...] = (), progress: Callable[[int], None] = lambda _size: None) -> Manifest:
+    """Hash what ``source`` holds, without what ``exclude`` matches.
+
+    A pattern without ``/`` matches a file or directory name at any depth, one with ``/`` the path from ``source``;
+    ``*`` matches any characters. ``progress`` gets the bytes read so far. Raises InvalidInput when ``source`` is
+    missing, empty or unreadable, or holds a link that leads out of it or something that is no file.
+    """
+    if not source.is_dir():
+        problem = "is not a directory" if source.exists() else "does not exist"
+        message = f"static.source {str(source)!r} {problem}"
+        raise InvalidInput(message, hint="Build the site first, or set static.build so that deployer does it.")
+    reader = _Reader(os.path.realpath(source), exclude, progress)
+    try:
+        entries = sorted(reader.walk(str(source), ""), key=lambda entry: entry.path)
+    except FileNotFoundError as error:
+        message = f"{error.filename!r} disappeared while it was read: is a build still running?"
+        raise InvalidInput(message) from error
+    except OSError as error:
+        message = f"cannot read {error.filename!r}: {error.strerror}"
+        raise InvalidInput(message) from error
+    if not any(entry.kind != Kind.DIRECTORY for entry in entries):
+        message = f"static.source {str(source)!r} is empty, and deploying it would take the site away"
+        raise InvalidInput(message, hint="See whether the build wrote its files elsewhere.")
+    return Manifest(tuple(entries))
+
+
+class _Reader:
+    def __init__(self, root: str, exclude: tuple[str, ...], progress: Callable[[int], None]) -> None:
+        self._root = root
+        self._names = tuple(pattern for pattern in exclude if "/" not in pattern.rstrip("/"))
+        self._paths = tuple(pattern.strip("/") for pattern in exclude if "/" in pattern.rstrip("/"))
+        self._progress = progress
+        self._read = 0
+
+    def walk(self, directory: str, prefix: str) -> Iterator[Entry]:
+        empty = True
+        with os.scandir(directory) as listing:
+            for item in listing:
+                path = prefix + item.name
+                if self._excluded(item.name, path):
+                    continue
+                empty = False
+                if item.is_symlink():
+                    yield self._link(item.path, path)
+                elif item.is_dir(follow_symlinks=False):
+                    yield from self.walk(item.path, f"{path}/")
+                else:
+                    yield self._file(item, path)
+        if empty and prefix:
+            yield Entry(prefix[:-1], Kind.DIRECTORY, "755", 0, "-")
+
+    def _excluded(self, name: str, path: str) -> bool:
+        return any(fnmatchcase(name, pattern.rstrip("/")) for pattern in self._names) or any(
+            fnmatchcase(path, pattern) for pattern in self._paths
+        )
+
+    def _link(self, location: str, path: str) -> Entry:
+        target = os.readlink(location)
+        resolved = os.path.realpath(location)
+        inside = resolved == self._root or resolved.startswith(self._root.rstrip("/") + "/")
+        if target.startswith("/") or not inside:
+            message = f"{path!r} is a link to {target!r}, which leads out of static.source"
+            raise InvalidInput(message, hint="Copy the file into the source, or exclude the link.")
+        raw = os.fsencode(target)
+        return Entry(path, Kind.LINK, "777", len(raw), hashlib.sha256(raw).hexdigest(), target)
+
+    def _file(self, item: os.DirEntry[str], path: str) -> Entry:
+        about = item.stat(follow_symlinks=False)
+        if not stat.S_ISREG(about.st_mode):
+            message = f"{path!r} in static.source is neither a file, a directory nor a link"
+            raise InvalidInput(message, hint="Remove or exclude it.")
+        size, digest = _hash(item.path)
+        self._read += size
+        self._progress(self._read)
+        return Entry(path, Kind.FILE, MODES[bool(about.st_mode & 0o100)], size, digest)
+
+
+def _hash(location: str) -> tuple[int, str]:
+    # os.open and os.read: half the time of open() for thousands of small files (measured).
+    descriptor = os.open(location, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0))
+    try:
+        data = os.read(descriptor, READ_SIZE)
+        size, hasher = len(data), hashlib.sha256(data)
+        while data:
+            data = os.read(descriptor, READ_SIZE)
+            hasher.update(data)
+            size += len(data)
+        return size, hasher.hexdigest()
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,215 @@
+"""The static strategy: from configuration, source and the host's facts to a plan. Running it is the engine's work."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Callable, Mapping
+from importlib import resources
+from pathlib import Path
+
+from deployer.config import Config
+from deployer.errors import DeployFailed
+from deployer.plan import Effect, Plan, Reply, Request, ServedFile, Step
+from deployer.ports import Reporter, Session
+from deployer.release import ReleaseName, new_name, short
+from deployer.static import requests
+from deployer.static.build import run_build
+from deployer.static.changes import Base, Changes, compare
+from deployer.static.facts import Facts, read_base, read_facts
+from deployer.static.manifest import Kind, Manifest, encode
+from deployer.static.scan import scan
+from deployer.static.stream import Contents, Text, Tree
+
+__all__ = ["StaticStrategy", "program"]
+
+SPARE_BYTES = 1 << 20
+BYTES_PER_NAME = 96
+"""What a name costs on the host beside its contents: a directory entry and its share of metadata."""
+
+
+def program() -> str:
+    """The host's side, as POSIX shell text."""
+    return resources.files("deployer.static").joinpath("host.sh").read_text("utf-8")
+
+
+class StaticStrategy:
+    """Deploy ``config.static.source``.
+
+    ``label`` tells other deployers whose lock it is, ``commit`` what is deployed (empty: unknown), ``log`` gives the
+    output so far to keep on the host.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        reporter: Reporter,
+        *,
+        label: str,
+        commit: str,
+        environment: Mapping[str, str],
+        log: Callable[[], str],
+    ) -> None:
+        self._config = config
+        self._reporter = reporter
+        self._label = label
+        self._commit = commit
+        self._environment = environment
+        self._log = log
+        self._wanted = Manifest(())
+
+    @property
+    def program(self) -> str:
+        """The host's side, as POSIX shell text."""
+        return program()
+
+    @property
+    def build_summary(self) -> str:
+        """The build command; empty when there is nothing to build."""
+        return self._config.static.build
+
+    def build(self) -> None:
+        """Run the build command."""
+        run_build(self.build_summary, self._config.directory, self._environment, self._reporter)
+
+    def scan(self) -> None:
+        """Hash the source."""
+        static = self._config.static
+        self._wanted = scan(Path(static.source), static.exclude)
+
+    def opening(self) -> tuple[Request, ...]:
+        """Lock, facts, and the end when nothing differs: one round trip."""
+        config = self._config
+        return (
+            requests.site(config.app, config.static.target, secrets.token_hex(6), self._label),
+            requests.lock(config.lock_wait, self._label),
+            requests.facts(self._wanted.digest),
+            requests.conclude(),
+        )
+
+    def decide(self, replies: tuple[Reply, ...], session: Session) -> Plan:
+        """What to send and link, and the steps for it."""
+        _, locked, answer, _ = replies
+        facts = read_facts(answer)
+        warnings = tuple(locked.every("healed"))
+        totals = {"files_total": len(self._wanted.files), "files_uploaded": 0, "files_deleted": 0, "bytes_uploaded": 0}
+        if facts.unchanged:
+            return Plan(facts.live, facts.live, self._commit, figures=totals, warnings=warnings)
+        base = read_base(answer)
+        if base is None:
+            # A damaged manifest means "send more": what is really there is hashed, and only that is linked.
+            (again,) = session.perform(requests.inventory(facts.live))
+            base = read_base(again) or Base()
+        changes = compare(base, self._wanted)
+        _check_space(facts, changes, self._wanted, self._config.static.target)
+        name = new_name(facts.now, facts.newest, self._commit or self._wanted.digest, secrets.token_hex(12))
+        totals |= {"files_uploaded": len(changes.sent), "files_deleted": changes.deleted}
+        return self._plan(facts, changes, name, totals, (*warnings, *_warnings(facts, self._config.static.target)))
+
+    def _plan(
+        self, facts: Facts, changes: Changes, name: ReleaseName, totals: dict[str, int], warnings: tuple[str, ...]
+    ) -> Plan:
+        previous = facts.live
+        if facts.kind == "directory":
+            previous = new_name(facts.now - 1, facts.newest, "adopted", secrets.token_hex(12)).directory
+            name = new_name(facts.now, previous, name.identifier.rpartition("-")[2], secrets.token_hex(12))
+        keep_log = Step("log", "keep the output on the host", requests.log(name.directory, Text(self._log)))
+        return Plan(
+            release=name.directory,
+            previous=previous,
+            commit=self._commit,
+            prepare=self._prepare(facts, changes, name, totals),
+            switch=Step(
+                "switch",
+                f"put {name.identifier} live",
+                requests.switch(name.directory, previous, commit=self._commit),
+            ),
+            confirm=(
+                keep_log,
+                Step(
+                    "finish",
+                    f"keep {self._config.static.keep} releases, unlock",
+                    requests.confirm(self._config.static.keep),
+                ),
+            ),
+            revert=(
+                keep_log,
+                Step("roll back", f"put {short(previous) or 'nothing'} live again", requests.revert()),
+            ),
+            changes=changes.listing,
+            served=self._served(changes),
+            figures=totals,
+            warnings=warnings,
+        )
+
+    def _prepare(self, facts: Facts, changes: Changes, name: ReleaseName, totals: dict[str, int]) -> tuple[Step, ...]:
+        modified = max(name.time, facts.newest_time + 1)
+        size = sum(entry.size for entry in changes.sent.values())
+
+        def progress(read: int, sent: int) -> None:
+            totals["bytes_uploaded"] = sent
+            self._reporter.progress("upload", min(read, size), size)
+
+        sent = Contents(Path(self._config.static.source), changes, modified, facts.codec, progress)
+        tree = Tree(self._wanted, changes, self._record(name, modified), modified, facts.codec)
+        stamp = time.strftime("%Y%m%d%H%M.%S", time.gmtime(modified))
+        return (
+            Step(
+                "upload",
+                f"{len(changes.sent)} of {len(self._wanted.files)} files",
+                Request("contents", Effect.WRITE, (facts.codec, stamp), sent),
+            ),
+            Step(
+                "assemble",
+                f"{len(self._wanted.files)} files, {len(changes.copied)} copied on the host",
+                requests.tree(facts.codec, name.directory, tree.count, tree),
+            ),
+        )
+
+    def _record(self, name: ReleaseName, modified: int) -> dict[str, bytes]:
+        about = {
+            "identifier": name.identifier,
+            "digest": self._wanted.digest,
+            "commit": self._commit,
+            "files": len(self._wanted.files),
+            "bytes": self._wanted.bytes_total,
+            "time": name.time,
+            "mtime": modified,
+        }
+        lines = "".join(f"{key} {value}\n" for key, value in about.items())
+        return {"facts": lines.encode(), "list.gz": encode(self._wanted)}
+
+    def _served(self, changes: Changes) -> tuple[ServedFile, ...]:
+        changed = {change.path for change in changes.listing if change.action != "remove"}
+        return tuple(
+            ServedFile(entry.path, entry.digest, entry.size)
+            for entry in self._wanted.entries
+            if entry.kind == Kind.FILE and entry.path in changed
+        )
+
+
+def _check_space(facts: Facts, changes: Changes, wanted: Manifest, target: str) -> None:
+    needed = changes.bytes_needed + len(wanted.entries) * BYTES_PER_NAME + SPARE_BYTES
+    if needed > facts.free_bytes:
+        message = (
+            f"the release needs about {needed // 1_000_000 + 1} MB on the host, "
+            f"and the disk of {target} has {facts.free_bytes // 1_000_000} MB free"
+        )
+        raise DeployFailed(message, hint="Free some space, or keep fewer releases (static.keep).")
+
+
+def _warnings(facts: Facts, target: str) -> tuple[str, ...]:
+    warnings = []
+    if facts.tampered:
+        warnings.append(f"somebody wrote into the live release since it was deployed; {target} is put right")
+    if facts.kind == "directory":
+        gap = (
+            ""
+            if facts.exchange
+            else (
+                "; this host has no tool to exchange names in one step (mv --exchange, exch, python3, perl), "
+                "so visitors may get a 404 for about 2 ms, this once"
+            )
+        )
+        warnings.append(f"{target} is a plain directory: it is adopted as the first release{gap}")
+    return tuple(warnings)

@@ -1,0 +1,3 @@
+"""Ways to a host. Each gives a session of the same protocol; Fabric is imported only when SSH is used."""
+
+from __future__ import annotations
