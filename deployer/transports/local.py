@@ -123,17 +123,13 @@ class _LocalChannel:
             if not output:
                 time.sleep(_LOOK_SECONDS)
                 continue
-            with contextlib.suppress(TimeoutError):
-                output = self._drained()
+            try:
+                output = bool(self._socket.recv(_RECEIVE))
+            except TimeoutError:
+                pass
+            except OSError:
+                output = False
         return self._process.poll() is not None
-
-    def _drained(self) -> bool:
-        try:
-            return bool(self._socket.recv(_RECEIVE))
-        except TimeoutError:
-            raise
-        except OSError:
-            return False
 
     def _signal(self, number: signal.Signals) -> None:
         # The group has the program's number for as long as we have not waited for the program.
