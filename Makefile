@@ -7,7 +7,8 @@ export PYTHON
 
 # Only folders that have Python in them: linters complain about empty ones.
 SOURCES := $(foreach folder,deployer receiver tests bench demo,$(if $(wildcard $(folder)/*.py),$(folder)))
-SHELL_SCRIPTS = $(shell git ls-files '*.sh') .ci/run requirements/install
+# The parts of a host's program make sense only together: the whole is linted.
+SHELL_SCRIPTS = $(shell git ls-files '*.sh' ':!deployer') .ci/run requirements/install
 PYTEST_OPTIONS ?=
 UV ?= uv
 
@@ -35,6 +36,7 @@ lint: $(VENV)/.dev ## format, style, types, import directions, shell scripts, wo
 	@$(VENV)/bin/mypy --no-error-summary $(SOURCES)
 	@$(call quietly,lint-imports --no-cache)
 	@$(VENV)/bin/shellcheck $(SHELL_SCRIPTS)
+	@$(VENV)/bin/python -m deployer.static.host | $(VENV)/bin/shellcheck -
 ifneq ($(wildcard .github/workflows/*.yml),)
 	@$(VENV)/bin/check-jsonschema --quiet --builtin-schema vendor.github-workflows .github/workflows/*.yml
 	@$(VENV)/bin/check-jsonschema --quiet --builtin-schema vendor.dependabot .github/dependabot.yml

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING
 from deployer.config import Config, Secrets
 from deployer.deploy import ProbeFigures
 from deployer.engine import Gate
-from deployer.health import ExpectedFile, HealthSettings, check, choose_expected
 from deployer.plan import Plan
 from deployer.ports import Clock, Reporter, Session, Strategy, Transport
 from deployer.static import StaticStrategy
@@ -150,13 +149,14 @@ def commit_of(directory: Path) -> str:
     return found.stdout.strip() if found.returncode == 0 else ""
 
 
-def gate_for(config: Config, clock: Clock) -> Callable[[Plan], Gate]:
+def gate_for(config: Config, clock: Clock, reporter: Reporter) -> Callable[[Plan], Gate]:
     """The health gate of a plan; without a URL it passes."""
 
     def make(plan: Plan) -> Gate:
         def gate() -> str:
             if not config.health_url:
                 return ""
+            from deployer.health import ExpectedFile, HealthSettings, check, choose_expected
             from deployer.web import fetch
 
             settings = HealthSettings(
@@ -170,6 +170,8 @@ def gate_for(config: Config, clock: Clock) -> Callable[[Plan], Gate]:
             served = (ExpectedFile(file.path, file.digest, file.size) for file in plan.served)
             expected = choose_expected(served) if config.url else ()
             verdict = check(settings, expected, fetch, clock)
+            if verdict.passed and verdict.reason:
+                reporter.note(verdict.reason)
             return "" if verdict.passed else verdict.reason
 
         return gate
@@ -216,8 +218,12 @@ class ProbeWatch:
         if self._probe is None or self._report is not None:
             return
         self._report = self._probe.stop()
+        if not self._report.requests:
+            self._reporter.warning(
+                f"the probe got no good answer from {self._config.probe_url}, so it measured nothing"
+            )
         for reason, count in self._report.reasons:
-            self._reporter.warning(f"the probe lost {count} of {self._report.requests} requests: {reason}")
+            self._reporter.warning(f"probe: {count} times: {reason}")
 
     def figures(self) -> ProbeFigures | None:
         """The sums; None when nothing was measured."""

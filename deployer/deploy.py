@@ -157,8 +157,9 @@ def _connect_and_scan(strategy: Strategy, transport: Transport, steps: Steps) ->
     connecting = threading.Thread(target=connect, name="deployer-connect", daemon=True)
     connecting.start()
     try:
-        with steps.step("scan", "read and hash the source"):
-            strategy.scan()
+        if strategy.scan_summary:
+            with steps.step("scan", strategy.scan_summary):
+                strategy.scan()
     except DeployerError:
         connecting.join()
         for session in opened:

@@ -138,6 +138,8 @@ def _advance(flight: _Flight, session: Session, steps: Steps) -> None:
 def _perform(wanted: tuple[Step, ...], session: Session, steps: Steps, plan: Plan) -> None:
     try:
         began = steps.clock.monotonic()
+        for step in wanted:
+            steps.reporter.step_started(step.name, step.summary)
         for step, _ in zip(wanted, session.stream(step.request for step in wanted), strict=True):
             now = steps.clock.monotonic()
             steps.ended(step.name, now - began)

@@ -15,10 +15,10 @@ from deployer.composition import SystemClock, gate_for, label, transport_for
 from deployer.config import Config
 from deployer.plan import Plan, Reply, Request
 from deployer.ports import Session
-from deployer.reporting import print_logs, print_releases, print_status
+from deployer.reporting import choose, print_logs, print_releases, print_status
 from deployer.running import Invocation
 from deployer.static import requests, views
-from deployer.static.strategy import program
+from deployer.static.host import program
 
 __all__ = ["show_logs", "show_releases", "show_status", "unlock"]
 
@@ -41,7 +41,7 @@ def show_status(invocation: Invocation) -> int:
     def show(config: Config, _session: Session, reply: Reply) -> dict[str, Any]:
         found = views.status(config, reply)
         if config.health_url:
-            reason = gate_for(config, SystemClock())(Plan("", ""))()
+            reason = gate_for(config, SystemClock(), choose(sys.stderr, quiet=True))(Plan("", ""))()
             found["health"] = {"ok": not reason, "url": config.health_url, "error": reason}
         if not invocation.json:
             print_status(found, sys.stdout)

@@ -135,6 +135,11 @@ class Strategy(Protocol):
         """Make what is deployed, before anything else is touched. Raises DeployFailed."""
         ...
 
+    @property
+    def scan_summary(self) -> str:
+        """What ``scan`` does, on one line; empty when there is nothing to read."""
+        ...
+
     def scan(self) -> None:
         """Read what is deployed; runs while the connection is made. Raises InvalidInput."""
         ...

@@ -100,7 +100,7 @@ class _Work:
             reporter=self.recording,
             clock=self._clock,
             watch=self._watch,
-            gate=gate_for(config, self._clock),
+            gate=gate_for(config, self._clock, self.recording),
             uninterrupted=interrupts.held,
             probe_budget=config.probe.budget,
             dry=self._dry,

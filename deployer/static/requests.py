@@ -1,4 +1,4 @@
-"""The verbs of ``host.sh``, each as one function that gives a request."""
+"""The verbs of the host's program, each as one function that gives a request."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ from deployer.plan import Plan, Reply, Request, Step
 from deployer.ports import Session
 from deployer.release import choose, short
 from deployer.static import requests
-from deployer.static.strategy import program
+from deployer.static.host import program
 from deployer.static.stream import Text
 
 __all__ = ["StaticRollback"]
@@ -22,6 +22,7 @@ class StaticRollback:
     """Switch to ``wanted`` (an identifier or an unambiguous part of one; empty: what was live before)."""
 
     build_summary = ""
+    scan_summary = ""
 
     def __init__(self, config: Config, wanted: str, *, label: str, log: Callable[[], str]) -> None:
         self._config = config

@@ -5,7 +5,6 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Callable, Mapping
-from importlib import resources
 from pathlib import Path
 
 from deployer.config import Config
@@ -17,20 +16,16 @@ from deployer.static import requests
 from deployer.static.build import run_build
 from deployer.static.changes import Base, Changes, compare
 from deployer.static.facts import Facts, read_base, read_facts
+from deployer.static.host import program
 from deployer.static.manifest import Kind, Manifest, encode
 from deployer.static.scan import scan
 from deployer.static.stream import Contents, Text, Tree
 
-__all__ = ["StaticStrategy", "program"]
+__all__ = ["StaticStrategy"]
 
 SPARE_BYTES = 1 << 20
 BYTES_PER_NAME = 96
 """What a name costs on the host beside its contents: a directory entry and its share of metadata."""
-
-
-def program() -> str:
-    """The host's side, as POSIX shell text."""
-    return resources.files("deployer.static").joinpath("host.sh").read_text("utf-8")
 
 
 class StaticStrategy:
@@ -71,6 +66,11 @@ class StaticStrategy:
     def build(self) -> None:
         """Run the build command."""
         run_build(self.build_summary, self._config.directory, self._environment, self._reporter)
+
+    @property
+    def scan_summary(self) -> str:
+        """What is read."""
+        return f"hash {self._config.static.source}"
 
     def scan(self) -> None:
         """Hash the source."""

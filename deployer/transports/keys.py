@@ -150,7 +150,7 @@ def _no_key(text: str, kind: str, origin: str) -> InvalidInput:
         hint = "Give the private one: the file of the same name without .pub."
         return InvalidInput(f"{origin} is a public key", hint=hint)
     if "PRIVATE KEY" in kind:
-        return InvalidInput(f"{origin} is a key of the kind {kind.title()}, which is not supported", hint=_MAKE_ONE)
+        return InvalidInput(f"{origin} is a key of the kind {kind}, which is not supported", hint=_MAKE_ONE)
     if stripped.startswith(("/", "~", "./")) and "\n" not in stripped:
         hint = "Put the file's contents into it, or name the file by host.key or --key."
         return InvalidInput(f"{origin} is the name of a file, not a key", hint=hint)

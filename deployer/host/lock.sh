@@ -1,0 +1,130 @@
+# shellcheck shell=sh
+# The lock: a directory with one entry, its owner's, in which everything before the switch is made.
+
+process() { # PID: sets $start (empty when it is gone) and $condition (its state letter)
+    start='' condition=''
+    { IFS= read -r line <"/proc/$1/stat"; } 2>/dev/null || return 0
+    # The name in parentheses may hold spaces: what counts comes after the last one.
+    # shellcheck disable=SC2086
+    set -- ${line##*) }
+    condition=$1 start=${20}
+    case $condition in Z | X) start='' ;; esac
+}
+
+identify() { # this process, as the lock's owner file names it
+    process $$
+    first_line /proc/sys/kernel/random/boot_id
+    boot=$line
+    space=$(readlink /proc/self/ns/pid 2>/dev/null) || space=unknown
+}
+
+stale() { # ENTRY: true when its owner is dead or silent; sets $owner, and $why for the journal
+    owner='' why=''
+    {
+        IFS=' ' read -r pid began on within
+        IFS= read -r owner
+    } 2>/dev/null <"$1/owner" || return 1
+    if [ "$on" != "$boot" ]; then why=rebooted && return 0; fi
+    if [ "$within" = "$space" ]; then
+        process "$pid"
+        if [ "$start" != "$began" ]; then why=dead && return 0; fi
+    fi
+    age=$(stat -c %Y "$1/lease" 2>/dev/null) || return 1
+    [ $(($(date +%s) - age)) -gt "$lease" ] && why=silent
+}
+
+depose() { # ENTRY: take its directory away under the owner's own name, so that only this owner can be hit
+    mv "$1" "$state/broken.${1##*/}" 2>/dev/null || return 1
+    rm -f "$parent/.$name.deployer-${1##*/}" 2>/dev/null
+    rmdir "$lock" 2>/dev/null
+    journal lock broken '' ",\"why\":\"$why\""
+}
+
+alone() { # true when ours is the only claim: the second of two claims always sees the first
+    set -- "$lock"/*
+    [ $# = 1 ] && [ "$1" = "$work" ]
+}
+
+try_lock() {
+    if mkdir "$lock" 2>/dev/null; then
+        mv "$state/claim.$nonce" "$work" 2>/dev/null || return 1
+        alone && return 0
+        mv "$work" "$state/claim.$nonce"
+        rmdir "$lock" 2>/dev/null
+        return 1
+    fi
+    for entry in "$lock"/*; do
+        if [ ! -d "$entry" ]; then
+            # Nobody inside: a claimant is between two steps, or was killed there.
+            [ "$empty" -ge 3 ] && rmdir "$lock" 2>/dev/null
+            empty=$((empty + 1))
+            return 1
+        fi
+        empty=0
+        if stale "$entry" && depose "$entry"; then
+            try_lock
+            return
+        fi
+    done
+    return 1
+}
+
+take_lock() { # WAIT seconds
+    claim=$state/claim.$nonce empty=0 told=''
+    mkdir "$claim" "$claim/link" && printf '%s %s %s %s\n%s\n' $$ "$start" "$boot" "$space" "$label" >"$claim/owner" &&
+        true >"$claim/lease" || fail failed "cannot write to $state on the host"
+    uptime
+    deadline=$((up + $1))
+    until try_lock; do
+        uptime
+        if [ "$up" -ge "$deadline" ] && [ "$empty" = 0 ]; then
+            rm -rf "$claim"
+            fail held "${owner:-another deploy}"
+        fi
+        if [ "$told" != "$owner" ]; then
+            # Also how a waiting program learns that its client is gone.
+            printf '%s ~ waiting for the lock: %s\n' "$mark" "$owner" >&3 || exit 1
+            told=$owner
+        fi
+        true >"$claim/lease"
+        sleep 0.2 2>/dev/null || sleep 1
+    done
+    held=yes
+    uptime
+    renewed=$up
+}
+
+renew() { # the lease; a lapsed or broken one ends this deploy
+    [ "$held" ] || return 0
+    uptime
+    if [ $((up - renewed)) -gt "$lease" ] || ! { true >"$work/lease"; } 2>/dev/null; then
+        fail deposed "this deploy was silent for longer than its lease of $lease s, so its lock is void"
+    fi
+    renewed=$up
+}
+
+working() { # COMMAND...: run it while a watcher renews the lease, unless this shell is stopped
+    (
+        while sleep 5; do
+            process $$
+            case $condition in
+            '' | T | t) [ "$start" ] || exit 0 ;;
+            *) { true >"$work/lease"; } 2>/dev/null || exit 0 ;;
+            esac
+        done
+    ) 3>&- </dev/null 2>/dev/null &
+    watcher=$!
+    "$@"
+    result=$?
+    kill "$watcher" 2>/dev/null
+    uptime
+    renewed=$up
+    return "$result"
+}
+
+unlock() {
+    held=''
+    mv "$work" "$state/broken.$nonce" 2>/dev/null || return 0
+    rmdir "$lock" 2>/dev/null
+    rm -rf "$state/broken.$nonce"
+}

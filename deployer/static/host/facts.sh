@@ -1,0 +1,93 @@
+# shellcheck shell=sh
+# What a run must know before it decides.
+
+fingerprint() { # DIRECTORY: changes with every write into it; %i catches files that were replaced with the old time
+    (cd "$1" && find . ! -type d -exec stat -c '%n|%s|%Y|%f|%i' {} + | sha256sum)
+}
+
+sealed() { # RELEASE: true when nobody wrote into it since it was built
+    first_line "$state/records/$1/seal"
+    [ "$line" ] && [ "$line" = "$(fingerprint "$root/releases/$1")" ]
+}
+
+inventory() { # DIRECTORY: hashes and times of the files in it that can be linked; odd names are left out
+    [ -d "$1" ] || return 0
+    own="-user $(id -u)"
+    [ "$(id -u)" != 0 ] || own=''
+    # shellcheck disable=SC2086
+    hashes=$(cd "$1" && find . -type f $own ! -path "*$newline*" ! -path '*\\*' -exec sha256sum {} +)
+    # shellcheck disable=SC2086
+    stats=$(cd "$1" && find . -type f $own ! -path "*$newline*" ! -path '*\\*' -exec stat -c '%a %s %Y %n' {} +)
+    newest=$(cd "$1" && find . -type f -exec stat -c '%Y' {} + | sort -n | tail -n 1)
+    raw_fact hashes "$hashes"
+    raw_fact stats "$stats"
+    fact newest_time "${newest:-0}"
+}
+
+record_facts() { # RELEASE: its record's "name value" lines as facts, prefixed
+    while IFS=' ' read -r key value; do
+        fact "$2$key" "$value"
+    done 2>/dev/null <"$state/records/$1/facts"
+}
+
+do_facts() { # what a run must know; the wanted digest spares the manifest when nothing differs
+    IFS= read -r wanted || exit 1
+    find_live
+    fact now "$(date +%s)"
+    fact kind "$kind"
+    fact live "$live"
+    # shellcheck disable=SC2046
+    set -- $(df -Pk "$parent" | tail -n 1)
+    fact free_bytes "$(($4 * 1024))"
+    if command -v zstd >/dev/null 2>&1; then fact codec zstd; else fact codec gzip; fi
+    youngest=''
+    for directory in "$root"/releases/*; do
+        [ ! -d "$directory" ] || youngest=${directory##*/}
+    done
+    fact newest "$youngest"
+    unchanged=''
+    case $kind in
+    link) live_facts ;;
+    directory)
+        exchanging_tool
+        fact exchange "$exchange"
+        working inventory "$target"
+        ;;
+    esac
+    fact unchanged "$unchanged"
+}
+
+live_facts() {
+    record_facts "$live" live_
+    if ! working sealed "$live"; then
+        fact seal broken
+        working inventory "$root/releases/$live"
+        return
+    fi
+    fact seal whole
+    digest=''
+    while IFS=' ' read -r key value; do
+        [ "$key" != digest ] || digest=$value
+    done 2>/dev/null <"$state/records/$live/facts"
+    if [ "$digest" ] && [ "$digest" = "$wanted" ]; then
+        unchanged=yes
+    elif [ -f "$state/records/$live/list.gz" ]; then
+        send_file manifest "$state/records/$live/list.gz"
+    else
+        working inventory "$root/releases/$live"
+    fi
+}
+
+do_inventory() { # of one release, for when its manifest cannot be read
+    IFS= read -r release || exit 1
+    working inventory "$root/releases/$release"
+}
+
+do_conclude() { # WHEN: the end of a deploy that had nothing to do; "unchanged" only when facts found that
+    IFS= read -r when || exit 1
+    [ "$when" = always ] || [ "${unchanged:-}" = yes ] || return 0
+    find_live
+    previous=$live
+    journal done unchanged "$live"
+    unlock
+}

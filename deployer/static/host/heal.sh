@@ -1,0 +1,64 @@
+# shellcheck shell=sh
+# Healing: what a killed deploy left. It runs with the lock held.
+
+heal_adoption() { # a kill between the steps of taking over a plain directory
+    for left in "$parent/.$name".deployer-*; do
+        [ -e "$left" ] || [ -L "$left" ] || continue
+        case $left in
+        *.old)
+            # The two renames of a host without an exchanging tool: put the site back, or keep it as a release.
+            if [ ! -e "$target" ] && [ ! -L "$target" ]; then mv "$left" "$target"; else keep_adopted "$left"; fi
+            ;;
+        *) if [ -L "$left" ]; then rm -f "$left"; else keep_adopted "$left"; fi ;;
+        esac
+    done
+}
+
+heal() { # with the lock held; says what it found in the fact "healed"
+    rm -rf "$state"/broken.* "$state"/app.* "$state"/version.*
+    for claim in "$state"/claim.*; do
+        [ -d "$claim" ] && stale "$claim" && rm -rf "$claim"
+    done
+    find_live
+    pending_release='' pending_previous=''
+    if [ -f "$state/pending" ]; then
+        IFS=' ' read -r pending_release pending_previous <"$state/pending"
+    fi
+    adopted=$pending_previous
+    heal_adoption
+    find_live
+    if [ "$pending_release" ]; then
+        previous=$pending_previous
+        if [ "$live" = "$pending_release" ]; then
+            true >"$state/records/$live/served"
+            journal switch recovered "$live"
+            fact healed "an interrupted deploy had switched to $live; it stays live"
+        else
+            journal switch abandoned "$pending_release"
+            fact healed "an interrupted deploy of $pending_release was undone"
+        fi
+        rm -f "$state/pending"
+        previous=''
+    fi
+    for record in "$state"/records/*; do
+        [ -d "$record" ] || continue
+        release=${record##*/}
+        [ "$release" = "$live" ] || { [ -e "$record/served" ] && [ -d "$root/releases/$release" ]; } || remove_release "$release"
+    done
+    for directory in "$root"/releases/*T*Z-*.*; do
+        [ ! -d "$directory" ] || [ -d "$state/records/${directory##*/}" ] || [ "${directory##*/}" = "$live" ] || rm -rf "$directory"
+    done
+}
+
+remove_release() { # NAME: the record goes last, so that a kill in between is found again
+    [ "$1" ] || return 1
+    rm -rf "$root/releases/$1" "$state/logs/$1" && rm -rf "$state/records/$1"
+}
+
+do_lock() {
+    IFS= read -r wait && IFS= read -r members || exit 1
+    make_state
+    take_lock "$wait"
+    heal
+    journal lock taken '' "$members"
+}

@@ -1,0 +1,38 @@
+# shellcheck shell=sh
+# The end, whatever it is; then the loop that takes requests.
+
+finish() { # a deposed owner finds its directory gone and leaves everything to the one that deposed it
+    trap '' TERM INT HUP
+    [ "$held" ] && [ -d "$work" ] || return 0
+    find_live
+    adopted=$previous
+    heal_adoption
+    if [ "$switched" ] || { [ "$built" ] && [ "$built" = "$live" ]; }; then
+        go_back || return 0
+        journal switch undone "$built" ",\"why\":\"$failure\""
+        true >"$state/records/$built/failed"
+    elif [ "$built" ] && [ ! -e "$state/records/$built/served" ]; then
+        remove_release "$built"
+    fi
+    rm -f "$state/pending"
+    journal "${verb:-end}" failed "$built" ",\"why\":\"$failure\""
+    wait
+    unlock
+}
+trap finish EXIT
+trap 'failure=signal; exit 143' TERM INT HUP
+
+while IFS= read -r verb; do
+    case $verb in
+    beat)
+        renew
+        continue
+        ;;
+    site | lock | facts | inventory | conclude | contents | tree | switch | revert | confirm | log | inspect | show_log | check_release | break)
+        renew
+        "do_$verb"
+        ;;
+    *) fail failed "the host's program does not know the request \"$verb\"" ;;
+    esac
+    printf '%s . %s\n' "$mark" "$verb" >&3
+done

@@ -1,0 +1,60 @@
+# shellcheck shell=sh
+# Where things are.
+
+do_site() {
+    IFS= read -r app && IFS= read -r target && IFS= read -r nonce && IFS= read -r label || exit 1
+    parent=${target%/*} name=${target##*/}
+    root=$parent/.deployer/$name state=$root/state lock=$root/state/lock work=$root/state/lock/$nonce
+    missing=''
+    for tool in tar find stat sha256sum dd mv ln df date; do
+        command -v "$tool" >/dev/null 2>&1 || missing="$missing $tool"
+    done
+    [ -z "$missing" ] || fail failed "the host has no$missing: install coreutils, findutils and tar, or BusyBox"
+    [ -r /proc/uptime ] || fail failed "the host has no /proc file system, which the lock needs"
+    [ -d "$parent/" ] || fail failed "$parent does not exist on the host: create it with sudo mkdir -p '$parent' && sudo chown $(id -un) '$parent'"
+    if [ -e "$target" ] && [ ! -d "$target" ]; then
+        fail failed "$target is a file on the host, not a directory: move it away or choose another target"
+    fi
+    if [ -L "$target" ] && case $(readlink "$target") in ".deployer/$name/releases/"*) false ;; esac then
+        fail failed "$target is a link that deployer did not make (to $(readlink "$target")): remove it or choose another target"
+    fi
+    identify
+    recorded=''
+    [ ! -f "$state/app" ] || { first_line "$state/app" && recorded=$line; }
+    [ -z "$recorded" ] || [ "$recorded" = "$app" ] ||
+        fail invalid "$target belongs to the app \"$recorded\" on this host, not to \"$app\": choose another target or app name"
+    [ ! -f "$state/version" ] || { first_line "$state/version" && [ "$line" = 1 ]; } ||
+        fail failed "the state in $state was written by a newer deployer (version $line): use that one"
+    [ ! -e "$root" ] || [ -x "$root" ] || fail failed "$root on the host is not ours to enter: see who owns it"
+}
+
+find_live() { # sets $kind (link, directory, none) and $live (a release name, or empty)
+    live=''
+    if [ -L "$target" ]; then
+        kind=link live=$(readlink "$target")
+        live=${live##*/}
+    elif [ -d "$target" ]; then
+        kind=directory
+    else
+        kind=none
+    fi
+}
+
+make_state() {
+    [ -w "$parent" ] || fail failed "$(id -un) cannot write to $parent on the host: sudo chown $(id -un) '$parent'"
+    for directory in "$parent/.deployer" "$root" "$root/releases"; do
+        [ -d "$directory" ] || mkdir -m 711 "$directory" 2>/dev/null || [ -d "$directory" ] ||
+            fail failed "cannot make $directory on the host: see who owns its parent, and the disk space"
+    done
+    for directory in "$state" "$state/records" "$state/logs"; do
+        [ -d "$directory" ] || mkdir -m 700 "$directory" 2>/dev/null || [ -d "$directory" ] ||
+            fail failed "cannot make $directory on the host: see who owns its parent, and the disk space"
+    done
+    # shellcheck disable=SC2046
+    set -- $(stat -c %d "$parent" "$state")
+    [ "$1" = "$2" ] || fail failed "$state is on another file system than $parent, so no switch could be atomic"
+    [ "$recorded" ] || {
+        printf '%s\n' "$app" >"$state/app.$nonce" && mv -f "$state/app.$nonce" "$state/app" &&
+            printf '1\n' >"$state/version.$nonce" && mv -f "$state/version.$nonce" "$state/version"
+    } || fail failed "cannot write to $state on the host"
+}
