@@ -62,7 +62,7 @@ def read_private_key(
     try:
         key = _decrypted(load, pem, passphrase, origin)
     except UnsupportedAlgorithm:
-        raise InvalidInput(f"{origin} is of a type that is not supported", hint=_MAKE_ONE) from None
+        raise InvalidInput(f"{origin} is of a type that is not supported, or damaged", hint=_MAKE_ONE) from None
     except (ValueError, TypeError, IndexError):
         # The cause is left out: nobody promises that its text is free of key material.
         raise InvalidInput(
