@@ -149,7 +149,7 @@ def _second_deploy(story: Story) -> None:
     story.act("Deploy version 2 while people read")
     story.narrate(
         "By now a visitor reads 50 pages a second. Beside that, deployer itself probes the site from before the switch"
-        " until after it, and says what it measured."
+        " until after it: its last lines say what it measured, and draw the latencies in time (│ is the switch)."
     )
     story.deployer("run")
     story.visit(f"{GREETING}, version 2")

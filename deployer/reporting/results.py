@@ -23,6 +23,7 @@ from deployer.reporting.text import (
 __all__ = ["print_error", "print_logs", "print_outcome", "print_plan", "print_releases", "print_status"]
 
 Facts = Mapping[str, Any]
+STEPS_IN_LINE = 6
 
 _SIGNS = {"add": "+", "change": "~", "remove": "-", "move": ">"}
 _TALLY = {"add": "to add", "change": "to change", "remove": "to remove", "move": "to move"}
@@ -39,23 +40,17 @@ def print_error(error: DeployerError, stream: TextIO) -> None:
 def print_outcome(result: Facts, stream: TextIO, probe_line: str = "") -> None:
     """The end of a deploy or rollback: what is live, what changed, how long each step took, what the probe saw.
 
-    ``result`` is the object of ``run --json``; ``probe_line`` is drawn under the probe's figures as it is. The error is
-    left to :func:`print_error`.
+    ``result`` is the object of ``run --json``; ``probe_line`` is a drawing of the probe's latencies in time. The error
+    is left to :func:`print_error`.
     """
     status = result.get("status")
     color = {"deployed": "green", "failed": "red", "rolled_back": "yellow"}.get(str(status), "bold")
     write_line(stream, colored(visible(_headline(result)), color, stream))
-    _rows(stream, _changed(result))
-    steps = result.get("steps") or []
-    if steps:
-        write_line(stream, "")
-        _rows(stream, [(str(step["name"]), format_duration(step["seconds"])) for step in steps])
-    probe = result.get("probe")
-    if probe:
-        write_line(stream, "")
-        write_line(stream, _probe_figures(probe))
+    _rows(stream, [*_changed(result), *_steps(result.get("steps") or [])])
+    if result.get("probe"):
+        write_line(stream, _probe_figures(result["probe"]))
         if probe_line:
-            write_line(stream, visible(probe_line))
+            write_line(stream, f"latency: {visible(probe_line)}")
 
 
 def _headline(result: Facts) -> str:
@@ -74,17 +69,18 @@ def _headline(result: Facts) -> str:
         case "planned":
             return f"{app} was only planned: nothing was changed"
         case "failed":
-            return f"{app} was not deployed; it failed{taken.replace(' in ', ' after ')}"
+            return f"{app}: failed{taken.replace(' in ', ' after ')}"
         case other:
             return f"{app}: {other}{taken}"
 
 
 def _changed(result: Facts) -> list[tuple[str, str]]:
-    rows = [("files", _files(result)), ("sent", _optional(format_bytes, result.get("bytes_uploaded")))]
+    rows = [("files", _files(result)), ("sent", _optional(format_bytes, result.get("bytes_uploaded") or None))]
     if result.get("status") == "deployed":
         rows.append(("replaces", result.get("previous_release") or ""))
     rows.append(("commit", result.get("commit") or ""))
-    rows.append(("hosts", ", ".join(map(str, result.get("hosts") or []))))
+    hosts = [str(host) for host in result.get("hosts") or []]
+    rows.append(("host" if len(hosts) == 1 else "hosts", ", ".join(hosts)))
     rows.append(("url", result.get("url") or ""))
     return [(name, value) for name, value in rows if value]
 
@@ -95,7 +91,14 @@ def _files(result: Facts) -> str:
         (result.get("files_uploaded"), "uploaded"),
         (result.get("files_deleted"), "deleted"),
     ]
-    return ", ".join(f"{count:,} {what}" for count, what in parts if count is not None)
+    return ", ".join(f"{count:,} {what}" for count, what in parts if count)
+
+
+def _steps(steps: Sequence[Facts]) -> list[tuple[str, str]]:
+    """A few steps to a line: each had a line of its own already, when it ended."""
+    told = [f"{step['name']} {format_duration(step['seconds'])}" for step in steps]
+    lines = [", ".join(told[first : first + STEPS_IN_LINE]) for first in range(0, len(told), STEPS_IN_LINE)]
+    return [("" if number else "steps", line) for number, line in enumerate(lines)]
 
 
 def _probe_figures(probe: Facts) -> str:
@@ -132,12 +135,14 @@ def print_releases(releases: Sequence[Facts], stream: TextIO) -> None:
 def print_status(status: Facts, stream: TextIO) -> None:
     """One app on one host.
 
-    Keys: ``app, target, live_release, last_deploy {release, status, at, commit, duration_seconds, error}, lock {held,
-    owner, since, stale}, free_bytes, health {ok, url, status, milliseconds, error}, interrupted`` (a text, or empty).
+    Keys: ``app, target, live_release, commit, last_deploy {release, status, at, by, duration_seconds, error}, lock
+    {held, owner, since, stale}, free_bytes, health {ok, url, status, milliseconds, error}, interrupted`` (a text, or
+    empty). ``by`` and ``owner`` say who, and since when.
     """
     write_line(stream, colored(visible(str(status.get("app", ""))), "bold", stream))
     rows = [
         ("live", str(status.get("live_release") or "nothing yet")),
+        ("commit", str(status.get("commit") or "")),
         ("target", str(status.get("target") or "")),
         ("last deploy", _last_deploy(status.get("last_deploy") or {})),
         ("lock", _lock(status.get("lock") or {})),
@@ -149,7 +154,8 @@ def print_status(status: Facts, stream: TextIO) -> None:
 
 
 def _last_deploy(deploy: Facts) -> str:
-    parts = [deploy.get("release"), deploy.get("status"), deploy.get("at"), deploy.get("error")]
+    when = f"by {deploy['by']}" if deploy.get("by") else deploy.get("at")
+    parts = [deploy.get("release"), deploy.get("status"), deploy.get("error"), when]
     if deploy.get("duration_seconds") is not None:
         parts.append(format_duration(deploy["duration_seconds"]))
     return ", ".join(str(part) for part in parts if part)
@@ -208,21 +214,23 @@ def print_logs(logs: Facts, stream: TextIO) -> None:
     """The journal and the output of one deploy.
 
     Keys: ``release, journal [{time, step, state, seconds, …}], output`` (the log's text, many lines). Further keys of a
-    journal's line are printed as ``key=value``.
+    journal's line are printed as ``key=value``, but the release that all is about.
     """
     write_line(stream, colored(visible(f"release {logs.get('release') or 'unknown'}"), "bold", stream))
     journal: Sequence[Facts] = logs.get("journal") or []
-    _lines(stream, ("  " + line for line in table([_journal_line(line) for line in journal])))
+    _lines(stream, ("  " + line for line in table([_journal_line(line, logs.get("release")) for line in journal])))
     output = str(logs.get("output") or "")
     if output:
         write_line(stream, "")
         _lines(stream, (visible(line.expandtabs()) for line in output.rstrip("\n").split("\n")))
 
 
-def _journal_line(line: Facts) -> list[str]:
+def _journal_line(line: Facts, release: object) -> list[str]:
     known = ("time", "step", "state", "seconds")
     seconds = _optional(format_duration, line.get("seconds"))
-    others = " ".join(f"{key}={value}" for key, value in line.items() if key not in known and value not in (None, ""))
+    others = " ".join(
+        f"{key}={value}" for key, value in line.items() if key not in known and value not in (None, "", release)
+    )
     return [*(str(line.get(key) or "") for key in ("time", "step", "state")), seconds, others]
 
 

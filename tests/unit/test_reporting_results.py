@@ -40,20 +40,17 @@ def printed(function: Callable[..., None], *arguments: Any) -> str:
 
 def test_outcome_of_a_deploy() -> None:
     """First what is live, then what changed, the steps, and what the probe saw, with its latency line."""
-    assert printed(print_outcome, DEPLOYED, "latency ▁▂█") == (
+    assert printed(print_outcome, DEPLOYED, "▁▂█") == (
         "modern-cpp is live: 20261122T190300Z-7f247f9 in 1.1 s\n"
         "  files     1,532 in all, 12 uploaded, 1 deleted\n"
         "  sent      35 kB\n"
         "  replaces  20261122T180000Z-1111111\n"
         "  commit    7f247f9\n"
-        "  hosts     deploy@example.org:22\n"
+        "  host      deploy@example.org:22\n"
         "  url       https://example.org/\n"
-        "\n"
-        "  build   0.3 s\n"
-        "  switch  12 ms\n"
-        "\n"
+        "  steps     build 0.3 s, switch 12 ms\n"
         "probe: 42 requests, 0 dropped, p50 3 ms, p99 9 ms, longest gap 61 ms\n"
-        "latency ▁▂█\n"
+        "latency: ▁▂█\n"
     )
 
 
@@ -69,7 +66,7 @@ def test_outcome_of_a_deploy() -> None:
             "modern-cpp was rolled back in 1.1 s: 20261122T180000Z-1111111 is live again, 20261122T190300Z-7f247f9 failed",
         ),
         ({"status": "rolled_back"}, "modern-cpp is rolled back: 20261122T190300Z-7f247f9 is live in 1.1 s"),
-        ({"status": "failed"}, "modern-cpp was not deployed; it failed after 1.1 s"),
+        ({"status": "failed"}, "modern-cpp: failed after 1.1 s"),
         ({"status": "planned"}, "modern-cpp was only planned: nothing was changed"),
     ],
 )
@@ -81,11 +78,24 @@ def test_outcome_headlines(changes: dict[str, Any], headline: str) -> None:
 def test_outcome_with_little_known() -> None:
     """A deploy that failed early has no release, no files and no probe; its end still prints."""
     little: dict[str, Any] = {"app": "a", "status": "failed", "probe": None, "steps": [], "release": None, "hosts": []}
-    assert printed(print_outcome, little) == "a was not deployed; it failed\n"
+    assert printed(print_outcome, little) == "a: failed\n"
     nothing_answered = {"requests": 1, "dropped": 1, "p50_ms": None, "p99_ms": None, "longest_gap_ms": None}
     assert "probe: 1 request, 1 dropped\n" in printed(print_outcome, DEPLOYED | {"probe": nothing_answered})
     never_good = {"requests": 0, "dropped": 0}
     assert "probe: no answer was good" in printed(print_outcome, DEPLOYED | {"probe": never_good})
+
+
+def test_outcome_leaves_out_what_did_not_happen() -> None:
+    """A rollback sends nothing, so nothing is said of it; many steps are a few to a line."""
+    quiet = {"files_uploaded": 0, "files_deleted": 0, "bytes_uploaded": 0, "commit": "", "hosts": ["a", "b"], "url": ""}
+    steps = [{"name": f"s{number}", "seconds": number} for number in range(8)]
+    lines = printed(print_outcome, DEPLOYED | quiet | {"status": "rolled_back", "steps": steps}).splitlines()
+    assert lines[1:-1] == [
+        "  files  1,532 in all",
+        "  hosts  a, b",
+        "  steps  s0 0 ms, s1 1.0 s, s2 2.0 s, s3 3.0 s, s4 4.0 s, s5 5.0 s",
+        "         s6 6.0 s, s7 7.0 s",
+    ]
 
 
 def test_error_and_hint() -> None:
@@ -139,6 +149,11 @@ def test_status() -> None:
         "  health       failing, status 502, 3 ms, http://x/",
         "  interrupted  a switch was cut short",
     ]
+    by = {"app": "a", "commit": "7f247f9", "last_deploy": {"release": "r2", "at": "19:03", "by": "ann since 19:03"}}
+    assert printed(print_status, by).splitlines()[2:4] == [
+        "  commit       7f247f9",
+        "  last deploy  r2, by ann since 19:03",
+    ]
     assert printed(print_status, {"app": "a", "lock": {"held": False}}).splitlines() == [
         "a",
         "  live  nothing yet",
@@ -177,14 +192,14 @@ def test_logs() -> None:
     logs = {
         "release": "r2",
         "journal": [
-            {"time": "19:03", "step": "lock", "state": "done", "seconds": 0.1, "nonce": "x"},
+            {"time": "19:03", "step": "lock", "state": "done", "seconds": 0.1, "by": "x"},
             {"step": "switch"},
         ],
         "output": "one\ntwo\x1b[K\n",
     }
     assert printed(print_logs, logs).splitlines() == [
         "release r2",
-        "  19:03  lock    done  0.1 s  nonce=x",
+        "  19:03  lock    done  0.1 s  by=x",
         "         switch",
         "",
         "one",
