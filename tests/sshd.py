@@ -93,11 +93,13 @@ class Sshd:
         with self.authorized_keys.open("a", encoding="ascii") as file:
             file.write(line)
 
-    def public(self, kind: str = "ed25519") -> str:
-        """The server's public key of this type, bare: ``ssh-ed25519 AAAA…``."""
-        return " ".join(self.host_keys[kind].with_suffix(".pub").read_text("ascii").split()[:2])
+    def public(self, kind: str = "") -> str:
+        """The server's public key of this type (default: its first), bare: ``ssh-ed25519 AAAA…``."""
+        return " ".join(
+            self.host_keys[kind or next(iter(self.host_keys))].with_suffix(".pub").read_text("ascii").split()[:2]
+        )
 
-    def pin(self, kind: str = "ed25519", port: int = 0) -> str:
+    def pin(self, kind: str = "", port: int = 0) -> str:
         """The known_hosts line of the server, or of a relay in front of it at ``port``."""
         return f"[{LOOPBACK}]:{port or self.port} {self.public(kind)}"
 
@@ -146,7 +148,8 @@ class Sshd:
 
     def _start(self) -> bool:
         lines = [
-            *self._config,  # the first value counts
+            "MaxStartups 100:30:200",  # of these the last counts, of all others the first
+            *self._config,
             f"Port {self.port}",
             f"ListenAddress {LOOPBACK}",
             *(f"HostKey {path}" for path in self.host_keys.values()),
@@ -157,7 +160,6 @@ class Sshd:
             "PasswordAuthentication no",
             "KbdInteractiveAuthentication no",
             "PermitRootLogin prohibit-password",
-            "MaxStartups 100:30:200",
             "LogLevel VERBOSE",
         ]
         config = self.directory / "sshd_config"

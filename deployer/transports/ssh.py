@@ -169,7 +169,7 @@ def _explain_login(error: Exception, settings: SshSettings, login: Login) -> Con
     host, user = settings.host, settings.user
     offered = ", ".join(str(key) for key in login.offered)
     match error:
-        case paramiko.PartialAuthentication():
+        case paramiko.ssh_exception.PartialAuthentication():
             needs = ", ".join(error.allowed_types)
             hint = "A deploy cannot answer questions: let this user in by key alone (AuthenticationMethods in sshd_config)."
             return ConnectionRefused(f"{host} took the key but asks for more: {needs}", hint=hint)
