@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -223,6 +224,27 @@ except ConnectionError:
     assert done.stderr == ""
     assert done.returncode == 0
     assert time.monotonic() - began < 10
+
+
+def test_many_connections_leave_nothing_open(sshd: Sshd) -> None:
+    """No file descriptor and no thread remains of a closed channel, or of a refused login."""
+    settings = to(sshd, key_file=sshd.key_file)
+
+    def use() -> None:
+        assert echo(settings) == b"in\n"
+        with pytest.raises(ConnectionRefused):
+            open_channel(replace(settings, user="no-such-user"))
+
+    def held() -> tuple[int, int]:
+        return len(list(Path("/proc/self/fd").iterdir())), threading.active_count()
+
+    use()
+    time.sleep(0.3)
+    before = held()
+    for _ in range(5):
+        use()
+    time.sleep(0.3)
+    assert held() <= before
 
 
 def test_a_killed_session_is_an_error(sshd: Sshd) -> None:
