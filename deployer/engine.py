@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from deployer.errors import ConnectionLost, DeployerError, GateFailed, StateUnknown
-from deployer.plan import Plan, Request, Step
+from deployer.plan import Plan, Reply, Request, Step
 from deployer.ports import Clock, Reporter, Session
 from deployer.release import short
 
@@ -115,35 +115,31 @@ class _Flight:
 
     def requests(self) -> Iterator[Request]:
         for step in self.plan.prepare:
-            yield step.request
+            yield from step.requests
         self.watch.start()
         self.switching = True
-        yield self.switch.request
+        yield from self.switch.requests
 
 
 def _advance(flight: _Flight, session: Session, steps: Steps) -> None:
+    _follow(flight.steps, session.stream(flight.requests()), steps)
+
+
+def _follow(wanted: tuple[Step, ...], replies: Iterator[Reply], steps: Steps) -> None:
+    """Tell of each step when its last reply has come."""
     began = steps.clock.monotonic()
-    pending = iter(flight.steps)
-    step = next(pending)
-    steps.reporter.step_started(step.name, step.summary)
-    for _ in session.stream(flight.requests()):
+    for step in wanted:
+        steps.reporter.step_started(step.name, step.summary)
+        for _ in step.requests:
+            next(replies)
         now = steps.clock.monotonic()
         steps.ended(step.name, now - began)
         began = now
-        if (following := next(pending, None)) is not None:
-            step = following
-            steps.reporter.step_started(step.name, step.summary)
 
 
 def _perform(wanted: tuple[Step, ...], session: Session, steps: Steps, plan: Plan) -> None:
     try:
-        began = steps.clock.monotonic()
-        for step in wanted:
-            steps.reporter.step_started(step.name, step.summary)
-        for step, _ in zip(wanted, session.stream(step.request for step in wanted), strict=True):
-            now = steps.clock.monotonic()
-            steps.ended(step.name, now - began)
-            began = now
+        _follow(wanted, session.stream(request for step in wanted for request in step.requests), steps)
     except DeployerError as error:
         message = f"{short(plan.release)} was switched to, but the end of the deploy is not known: {error.message}"
         raise StateUnknown(message, hint=_LOOK) from error

@@ -71,11 +71,16 @@ class Reply:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One named step: what a person reads about it and the request that does it."""
+    """One named step: what a person reads about it and the requests that do it."""
 
     name: str
     summary: str
-    request: Request
+    requests: tuple[Request, ...]
+
+    @property
+    def effect(self) -> Effect:
+        """WRITE if any of its requests writes."""
+        return Effect.WRITE if any(request.effect is Effect.WRITE for request in self.requests) else Effect.READ
 
 
 @dataclass(frozen=True, slots=True)

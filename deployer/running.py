@@ -135,8 +135,6 @@ def _plan_view(plan: Plan) -> dict[str, Any]:
             | ({"from": change.origin} if change.origin else {})
             for change in plan.changes
         ],
-        "steps": [
-            {"name": step.name, "summary": step.summary, "effect": step.request.effect.value} for step in plan.steps
-        ],
+        "steps": [{"name": step.name, "summary": step.summary, "effect": step.effect.value} for step in plan.steps],
         "warnings": list(plan.warnings),
     }

@@ -116,7 +116,8 @@ working() { # COMMAND...: run it while a watcher renews the lease, unless this s
     watcher=$!
     "$@"
     result=$?
-    kill "$watcher" 2>/dev/null
+    # KILL: another signal may arrive before the new shell has dropped our traps, and would be lost (seen with dash).
+    kill -KILL "$watcher" 2>/dev/null
     uptime
     renewed=$up
     return "$result"

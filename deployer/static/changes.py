@@ -27,14 +27,15 @@ class Base:
 
 @dataclass(frozen=True, slots=True)
 class Changes:
-    """How to make the new release out of the old one.
+    """How to make the new release out of the old one; names are relative to the deploy's work directory on the host.
 
-    ``sources`` says for every file which name to link: ``old/PATH`` (unchanged), ``b/KEY`` (sent) or ``cMODE/KEY``
-    (a copy that the host makes of ``copied[KEY]``). ``sent`` maps each key to the entry whose contents travel.
+    ``sent`` maps names to the entries whose contents travel: right to their place ``new/PATH``, or to ``b/KEY`` where
+    PATH could not stand in a list of hash sums. ``copied`` maps ``MODE/KEY`` to the live path that the host copies to
+    ``cMODE/KEY``. ``links`` says for every other file which name to link: ``old/PATH`` (unchanged), a copy or one sent.
     """
 
     listing: tuple[Change, ...]
-    sources: dict[str, str]
+    links: dict[str, str]
     sent: dict[str, Entry]
     copied: dict[str, str]
 
@@ -56,27 +57,35 @@ def compare(base: Base, wanted: Manifest) -> Changes:
     modification time, or nginx would answer 304 from its size and time.
     """
     by_digest = {entry.digest: path for path, entry in base.entries.items() if entry.kind == Kind.FILE}
-    sources: dict[str, str] = {}
+    links: dict[str, str] = {}
     sent: dict[str, Entry] = {}
     copied: dict[str, str] = {}
+    places: dict[str, str] = {}
     uses: Counter[str] = Counter()
-    for entry in wanted.entries:
-        if entry.kind != Kind.FILE:
-            continue
+    for entry in wanted.files:
         live = base.entries.get(entry.path)
         if live is not None and _same(live, entry):
-            sources[entry.path] = f"old/{entry.path}"
+            links[entry.path] = f"old/{entry.path}"
             continue
         key = _key(entry, uses)
         if (origin := by_digest.get(entry.digest)) is not None:
-            directory = f"{entry.mode}/{key}"
-            copied[directory] = origin
-            sources[entry.path] = f"c{directory}"
+            copied[f"{entry.mode}/{key}"] = origin
+            links[entry.path] = f"c{entry.mode}/{key}"
+        elif (place := places.get(f"{entry.mode}/{key}")) is not None:
+            links[entry.path] = place
+        elif _can_be_listed(entry.path):
+            places[f"{entry.mode}/{key}"] = f"new/{entry.path}"
+            sent[f"new/{entry.path}"] = entry
         else:
-            key = key if entry.mode == "644" else f"{key}.x"
-            sent.setdefault(key, entry)
-            sources[entry.path] = f"b/{key}"
-    return Changes(tuple(_listing(base, wanted)), sources, sent, copied)
+            place = places[f"{entry.mode}/{key}"] = f"b/{key}.{entry.mode}"
+            sent[place] = entry
+            links[entry.path] = place
+    return Changes(tuple(_listing(base, wanted)), links, sent, copied)
+
+
+def _can_be_listed(path: str) -> bool:
+    # `sha256sum -c` of GNU escapes backslashes and line breaks in names, BusyBox's does not.
+    return not any(character in path for character in "\\\n\r")
 
 
 def _same(one: Entry, other: Entry) -> bool:

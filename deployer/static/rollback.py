@@ -59,7 +59,7 @@ class StaticRollback:
             session.perform(requests.conclude("always"))
             return Plan(live, live)
         session.perform(requests.check_release(release))
-        keep_log = Step("log", "keep the output on the host", requests.log(release, Text(self._log)))
+        keep_log = Step("log", "keep the output on the host", (requests.log(release, Text(self._log)),))
         keep = self._config.static.keep
         commit = answer.text(f"{release}.commit")
         return Plan(
@@ -67,10 +67,12 @@ class StaticRollback:
             previous=live,
             commit=commit,
             switch=Step(
-                "switch", f"put {short(release)} live", requests.switch(release, live, commit=commit, rollback=True)
+                "switch",
+                f"put {short(release)} live",
+                (requests.switch(release, live, commit=commit, rollback=True),),
             ),
-            confirm=(keep_log, Step("finish", f"keep {keep} releases, unlock", requests.confirm(keep))),
-            revert=(keep_log, Step("roll back", f"put {short(live)} live again", requests.revert())),
+            confirm=(keep_log, Step("finish", f"keep {keep} releases, unlock", (requests.confirm(keep),))),
+            revert=(keep_log, Step("roll back", f"put {short(live)} live again", (requests.revert(),))),
             figures={"files_total": answer.number(f"{release}.files")},
             warnings=tuple(replies[1].every("healed")),
         )

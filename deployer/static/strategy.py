@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from deployer.config import Config
 from deployer.errors import DeployFailed
-from deployer.plan import Effect, Plan, Reply, Request, ServedFile, Step
+from deployer.plan import Plan, Reply, Request, ServedFile, Step
 from deployer.ports import Reporter, Session
 from deployer.release import ReleaseName, new_name, short
 from deployer.static import requests
@@ -19,7 +19,7 @@ from deployer.static.facts import Facts, read_base, read_facts
 from deployer.static.host import program
 from deployer.static.manifest import Kind, Manifest, encode
 from deployer.static.scan import scan
-from deployer.static.stream import Contents, Text, Tree
+from deployer.static.stream import Contents, Text, Tree, batches
 
 __all__ = ["StaticStrategy"]
 
@@ -113,7 +113,7 @@ class StaticStrategy:
         if facts.kind == "directory":
             previous = new_name(facts.now - 1, facts.newest, "adopted", secrets.token_hex(12)).directory
             name = new_name(facts.now, previous, name.identifier.rpartition("-")[2], secrets.token_hex(12))
-        keep_log = Step("log", "keep the output on the host", requests.log(name.directory, Text(self._log)))
+        keep_log = Step("log", "keep the output on the host", (requests.log(name.directory, Text(self._log)),))
         return Plan(
             release=name.directory,
             previous=previous,
@@ -122,19 +122,19 @@ class StaticStrategy:
             switch=Step(
                 "switch",
                 f"put {name.identifier} live",
-                requests.switch(name.directory, previous, commit=self._commit),
+                (requests.switch(name.directory, previous, commit=self._commit),),
             ),
             confirm=(
                 keep_log,
                 Step(
                     "finish",
                     f"keep {self._config.static.keep} releases, unlock",
-                    requests.confirm(self._config.static.keep),
+                    (requests.confirm(self._config.static.keep),),
                 ),
             ),
             revert=(
                 keep_log,
-                Step("roll back", f"put {short(previous) or 'nothing'} live again", requests.revert()),
+                Step("roll back", f"put {short(previous) or 'nothing'} live again", (requests.revert(),)),
             ),
             changes=changes.listing,
             served=self._served(changes),
@@ -144,27 +144,30 @@ class StaticStrategy:
 
     def _prepare(self, facts: Facts, changes: Changes, name: ReleaseName, totals: dict[str, int]) -> tuple[Step, ...]:
         modified = max(name.time, facts.newest_time + 1)
-        size = sum(entry.size for entry in changes.sent.values())
-
-        def progress(read: int, sent: int) -> None:
-            totals["bytes_uploaded"] = sent
-            self._reporter.progress("upload", min(read, size), size)
-
-        sent = Contents(Path(self._config.static.source), changes, modified, facts.codec, progress)
         tree = Tree(self._wanted, changes, self._record(name, modified), modified, facts.codec)
-        stamp = time.strftime("%Y%m%d%H%M.%S", time.gmtime(modified))
         return (
             Step(
                 "upload",
                 f"{len(changes.sent)} of {len(self._wanted.files)} files",
-                Request("contents", Effect.WRITE, (facts.codec, stamp), sent),
+                tuple(self._uploads(facts, changes, modified, totals)),
             ),
             Step(
                 "assemble",
                 f"{len(self._wanted.files)} files, {len(changes.copied)} copied on the host",
-                requests.tree(facts.codec, name.directory, tree.count, tree),
+                (requests.tree(facts.codec, name.directory, tree.count, tree),),
             ),
         )
+
+    def _uploads(self, facts: Facts, changes: Changes, modified: int, totals: dict[str, int]) -> Iterator[Request]:
+        total = sum(entry.size for entry in changes.sent.values())
+        before = 0
+        copied = changes.copied
+        for batch in batches(changes):
+            progress = _Progress(self._reporter, totals, before, total)
+            body = Contents(Path(self._config.static.source), batch, copied, modified, facts.codec, progress)
+            yield requests.contents(facts.codec, time.strftime("%Y%m%d%H%M.%S", time.gmtime(modified)), body)
+            copied = {}
+            before += sum(entry.size for _, entry in batch)
 
     def _record(self, name: ReleaseName, modified: int) -> dict[str, bytes]:
         about = {
@@ -186,6 +189,22 @@ class StaticStrategy:
             for entry in self._wanted.entries
             if entry.kind == Kind.FILE and entry.path in changed
         )
+
+
+class _Progress:
+    """Adds up what the batches of one upload have read and sent."""
+
+    def __init__(self, reporter: Reporter, totals: dict[str, int], before: int, total: int) -> None:
+        self._reporter = reporter
+        self._totals = totals
+        self._before = before
+        self._total = total
+        self._sent = 0
+
+    def __call__(self, read: int, sent: int) -> None:
+        self._totals["bytes_uploaded"] += sent - self._sent
+        self._sent = sent
+        self._reporter.progress("upload", min(self._before + read, self._total), self._total)
 
 
 def _check_space(facts: Facts, changes: Changes, wanted: Manifest, target: str) -> None:

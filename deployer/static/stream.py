@@ -14,24 +14,26 @@ from deployer.static import tar
 from deployer.static.changes import Changes
 from deployer.static.manifest import Entry, Kind, Manifest
 
-__all__ = ["Contents", "Text", "Tree"]
+__all__ = ["Contents", "Text", "Tree", "batches"]
 
 READ_SIZE = 1 << 19
 FRAME_SIZE = 1 << 19
 """Bytes in a frame on the wire, at most about: each renews the lease, and the host unpacks it while the next travels."""
+BATCH_SIZE = 1 << 24
 WINDOW_LOG = 24
 """The zstd window, 16 MiB: larger ones cost more memory than the client may take (2^27: 155 MB, measured)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Contents:
-    """The archive of contents: hash sums, links to what the host has, and the files it does not have.
+    """A batch of contents: hash sums, links to what the host has and copies, and the files that it does not have.
 
-    ``progress`` gets (bytes read, bytes sent) as the archive is made.
+    ``sent`` are names in the archive with their entries. ``progress`` gets (bytes read, bytes sent) of this batch.
     """
 
     source: Path
-    changes: Changes
+    sent: tuple[tuple[str, Entry], ...]
+    copied: dict[str, str]
     time: int
     codec: str
     progress: Callable[[int, int], None]
@@ -41,21 +43,19 @@ class Contents:
         return _compressed(self._archive(), self.codec, self.progress)
 
     def _archive(self) -> Iterator[bytes]:
-        sums = "".join(f"{_hash_of(key)}  b/{key}\n" for key in self.changes.sent)
-        sums += "".join(f"{_hash_of(key)}  c{key}\n" for key in self.changes.copied)
-        if sums:
-            yield _member(b"sums", sums.encode(), self.time)
-        for directory in ("b", "k644", "k755"):
+        sums = "".join(f"{entry.digest}  {name}\n" for name, entry in self.sent)
+        sums += "".join(f"{PurePosixPath(key).name.partition('.')[0]}  c{key}\n" for key in self.copied)
+        yield _member(b"sums", os.fsencode(sums), self.time)
+        for directory in ("b", "new", *(("k644", "k755") if self.copied else ())):
             yield tar.directory(directory.encode(), self.time)
-        for key, origin in self.changes.copied.items():
+        for key, origin in self.copied.items():
             yield tar.hard_link(b"k" + key.encode(), b"old/" + os.fsencode(origin), self.time)
-        # Files of a kind behind one another: what they share is found inside the compressor's window.
-        for key, entry in sorted(self.changes.sent.items(), key=_by_kind):
-            yield from self._file(key, entry)
+        for name, entry in self.sent:
+            yield from self._file(name, entry)
         yield tar.END
 
-    def _file(self, key: str, entry: Entry) -> Iterator[bytes]:
-        yield tar.file(b"b/" + key.encode(), int(entry.mode, 8), entry.size, self.time)
+    def _file(self, name: str, entry: Entry) -> Iterator[bytes]:
+        yield tar.file(os.fsencode(name), int(entry.mode, 8), entry.size, self.time)
         location = os.path.join(self.source, entry.path)
         try:
             descriptor = os.open(location, os.O_RDONLY)
@@ -103,8 +103,8 @@ class Tree:
             yield tar.directory(b"new/" + os.fsencode(path), self.time)
         for entry in self.wanted.entries:
             name = b"new/" + os.fsencode(entry.path)
-            if entry.kind == Kind.FILE:
-                yield tar.hard_link(name, os.fsencode(self.changes.sources[entry.path]), self.time)
+            if (source := self.changes.links.get(entry.path)) is not None:
+                yield tar.hard_link(name, os.fsencode(source), self.time)
             elif entry.kind == Kind.LINK:
                 yield tar.symbolic_link(name, os.fsencode(entry.target), self.time)
         yield tar.END
@@ -121,8 +121,23 @@ class Text:
         yield self.read().encode("utf-8", "replace")
 
 
-def _hash_of(key: str) -> str:
-    return PurePosixPath(key).name.partition(".")[0]
+def batches(changes: Changes) -> list[tuple[tuple[str, Entry], ...]]:
+    """What is sent, in batches: the host checks one while the next travels. At least one, which may be empty.
+
+    Files of a kind stand behind one another: what they share is found inside the compressor's window.
+    """
+    found: list[tuple[tuple[str, Entry], ...]] = []
+    batch: list[tuple[str, Entry]] = []
+    size = 0
+    for name, entry in sorted(changes.sent.items(), key=_by_kind):
+        batch.append((name, entry))
+        size += entry.size
+        if size >= BATCH_SIZE:
+            found.append(tuple(batch))
+            batch, size = [], 0
+    if batch or not found:
+        found.append(tuple(batch))
+    return found
 
 
 def _by_kind(item: tuple[str, Entry]) -> tuple[str, str]:

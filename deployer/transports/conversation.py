@@ -116,12 +116,13 @@ class Conversation:
         try:
             for request in requests:
                 with self._sending:
+                    # Before the body: replies may come while it is being sent. And also when nothing can be sent any
+                    # more: whoever waits for the reply is told why.
+                    sent.put(request.verb)
                     if self._failed.is_set():
                         break
-                    # Before the body: replies may come while it is being sent.
-                    sent.put(request.verb)
                     self._send(request)
-        except OSError:
+        except ConnectionError:
             # The receiving side knows more: either the host said why it stopped, or its output ended.
             pass
         except BaseException as error:
@@ -177,8 +178,10 @@ class Conversation:
         lines = _Lines(self._channel)
         try:
             while (line := lines.line()) is not None:
-                if line.startswith(self._mark + b" "):
-                    self._take(line[len(self._mark) + 1 :], lines)
+                # A shell's profile may print without a line break: then the mark is not where the line begins.
+                _, marked, answer = line.partition(self._mark + b" ")
+                if marked:
+                    self._take(answer, lines)
         except (OSError, ValueError) as error:
             self._fail(ConnectionLost(f"the connection to {self._host} broke: {error}"))
         else:

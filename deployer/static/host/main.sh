@@ -16,7 +16,7 @@ finish() { # a deposed owner finds its directory gone and leaves everything to t
     fi
     rm -f "$state/pending"
     journal "${verb:-end}" failed "$built" ",\"why\":\"$failure\""
-    wait
+    [ -z "$sweeper" ] || wait "$sweeper"
     unlock
 }
 trap finish EXIT

@@ -1,6 +1,9 @@
 # shellcheck shell=sh
 # Receiving contents and building the new release out of links.
 
+checker=''
+differs='what arrived is not what was sent (SHA-256 differs): a file changed while it was read, or the disk is failing'
+
 receive() { # CODEC
     codec=$1
     shift
@@ -24,31 +27,43 @@ receive() { # CODEC
     renewed=$up
 }
 
-do_contents() { # a tar of b/HASH (sent), c644/ and c755/ (links to what the host has, to be copied), sums
+do_contents() { # a batch: sums, what is sent (new/PATH, b/KEY), links to what the host has and copies (kMODE/KEY)
     IFS= read -r codec && IFS= read -r stamp || exit 1
-    find_live
-    case $kind in link) old=$root/releases/$live ;; *) old=$target/. ;; esac
-    [ "$kind" = none ] || ln -s "$old" "$work/old" || fail deposed 'the lock was taken away'
+    if [ ! -L "$work/old" ]; then
+        find_live
+        case $kind in link) old=$root/releases/$live ;; *) old=$target/. ;; esac
+        ln -s "$old" "$work/old" || fail deposed 'the lock was taken away'
+    fi
     receive "$codec"
-    working copy_known || fail failed 'the host could not copy files that it already has: see its disk space'
-    [ ! -f "$work/sums" ] || working check_sums ||
-        fail failed 'what arrived is not what was sent (SHA-256 differs): a file changed while it was read, or the disk is failing'
-    journal contents done ''
+    [ ! -d "$work/k644" ] || working copy_known || fail failed 'the host could not copy files that it already has: see its disk space'
+    [ -z "$checker" ] || working checked || fail failed "$differs"
+    [ -s "$work/sums" ] || return 0
+    mv "$work/sums" "$work/checking" || fail deposed 'the lock was taken away'
+    # While the next batch travels.
+    (cd "$work" && exec sha256sum -c checking >/dev/null) 3>&- </dev/null &
+    checker=$!
+}
+
+checked() { # the end of the check that goes on, if one does
+    wait "$checker"
+    result=$?
+    checker=''
+    return "$result"
 }
 
 copy_known() { # linked names become files of their own, so that a moved file gets the release's time and mode
     for mode in 644 755; do
-        [ -d "$work/k$mode" ] || continue
+        [ -d "$work/k$mode" ] && [ ! -d "$work/c$mode" ] || continue
         cp -R "$work/k$mode" "$work/c$mode" && find "$work/c$mode" -type f -exec chmod "$mode" {} + &&
             find "$work/c$mode" -type f -exec touch -t "$stamp" {} + || return 1
     done
 }
 
-check_sums() { (cd "$work" && sha256sum -c sums >/dev/null); }
-
 do_tree() { # a tar of new/ (directories, links into b/, c*/ and old/) and record/
     IFS= read -r codec && IFS= read -r release && IFS= read -r count || exit 1
     receive "$codec"
+    [ -z "$checker" ] || working checked || fail failed "$differs"
+    journal contents done ''
     found=$(cd "$work/new" && find . -print0 | tr -dc '\000' | wc -c)
     [ "$((found))" = "$count" ] || fail failed "the new release has $((found)) entries instead of $count; nothing was switched"
     working seal_new || fail failed 'cannot write the record of the new release on the host: see its disk space'

@@ -94,6 +94,7 @@ do_switch() {
     journal switch done "$release"
     # The sent contents live on under their new names; the old ones go while the gate looks.
     rm -rf "$work/b" "$work/c644" "$work/c755" "$work/k644" "$work/k755" 3>&- &
+    sweeper=$!
 }
 
 go_back() { # undo the switch; with no release before it, nothing is live again
@@ -127,7 +128,7 @@ do_confirm() {
     rm -f "$state/records/$built/failed" "$state/pending"
     working prune "$keep"
     built=''
-    wait
+    [ -z "$sweeper" ] || wait "$sweeper"
     unlock
 }
 
