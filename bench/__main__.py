@@ -14,9 +14,10 @@ from bench import contenders, limits, report
 from bench.cases import CASES, LINK_RATE, ROUND_TRIP, Case, checks
 from bench.contenders import Contender
 from bench.measure import Reading, RunFailed, median, run
-from bench.server import Server
+from bench.server import address_of, start_server
 from bench.site import Shape, Site
 from tests.relay import Relay
+from tests.sshd import Sshd
 
 __all__ = ["main"]
 
@@ -32,14 +33,15 @@ SSH_RUNS = 5
 class Bench:
     """One run over one site: it knows the folders, the server, the relay and what was measured so far."""
 
-    def __init__(self, folder: Path, server: Server, relay: Relay, options: argparse.Namespace) -> None:
+    def __init__(self, folder: Path, server: Sshd, relay: Relay, options: argparse.Namespace) -> None:
         """Make the site below ``folder``; the server's targets are there too."""
         self.folder, self.server, self.relay = folder, server, relay
         self.runs: int = options.runs
         self.cases: list[str] = options.cases
-        self.big_size: int = BIG_SIZE // 16 if options.quick else BIG_SIZE
-        self.site = Site(folder / "source", QUICK if options.quick else Shape(), int(time.time()) - 86_400)
-        self.address = server.address(relay.port)
+        self.quick: bool = options.quick
+        self.big_size = BIG_SIZE // 16 if self.quick else BIG_SIZE
+        self.site = Site(folder / "source", QUICK if self.quick else Shape(), int(time.time()) - 86_400)
+        self.address = address_of(server, relay.port)
         self.contenders = contenders.peers(self.address, folder / "www")
         if contenders.deployer_exists():
             self.contenders.append(contenders.deployer(self.address, folder / "www" / "deployer"))
@@ -51,6 +53,8 @@ class Bench:
         """Measure everything that was asked for, a section of the report at a time."""
         self.site.make()
         yield report.introduction(self.site.shape, self.site.size(), self.runs)
+        if self.quick:
+            yield "A quick run: the targets are those of the full site, and too tight for a small one.\n"
         self.ssh = statistics.median(self._measure_ssh() for _ in range(SSH_RUNS))
         if not contenders.deployer_exists():
             yield "deployer: not there yet\n"
@@ -129,7 +133,7 @@ class Bench:
         source = self.folder / "big"
         source.mkdir()
         limits.make_big_file(source / "film.bin", self.big_size)
-        contender = contenders.deployer(self.server.address(self.server.port), self.folder / "www" / "big")
+        contender = contenders.deployer(address_of(self.server, self.server.port), self.folder / "www" / "big")
         contender.empty()
         try:
             return run(contender.commands(source), self.folder / "log")
@@ -159,8 +163,7 @@ def main(arguments: list[str]) -> int:
     text = []
     with tempfile.TemporaryDirectory(prefix="deployer-bench-") as name:
         folder = Path(name)
-        (folder / "server").mkdir()
-        with Server(folder / "server") as server, Relay(server.port, rtt=ROUND_TRIP, rate=LINK_RATE) as relay:
+        with start_server(folder) as server, Relay(server.port, rtt=ROUND_TRIP, rate=LINK_RATE) as relay:
             try:
                 for section in Bench(folder, server, relay, options).sections():
                     print(section, flush=True)

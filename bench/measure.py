@@ -34,7 +34,7 @@ class Reading:
     received: int = 0
 
 
-def run(pipelines: Sequence[Pipeline], log: Path, relay: Relay | None = None, limit: float = 900) -> Reading:
+def run(pipelines: Sequence[Pipeline], log: Path, relay: Relay | None = None, limit: float = 300) -> Reading:
     """Run the pipelines one after another and measure them together; none may take longer than ``limit`` seconds.
 
     ``log`` receives their output. Raises RunFailed.
