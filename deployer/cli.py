@@ -142,7 +142,7 @@ def _plan(arguments: Arguments) -> int:
     return run(arguments, dry=True)
 
 
-@_command("rollback", click.Argument(["release"], required=False, default=""), _DRY_RUN)
+@_command("rollback", _RELEASE, _DRY_RUN)
 def _rollback(arguments: Arguments, *, release: str, dry_run: bool) -> int:
     """Switch to the previous, or the named, kept release."""
     from deployer.running import rollback
@@ -187,7 +187,7 @@ def _guarded(arguments: Arguments, function: Callable[[], int]) -> int:
         return function()
     except DeployerError as error:
         return _failed(arguments, error)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, click.Abort):
         return _failed(arguments, Interrupted("interrupted"))
     except Exception as error:
         if arguments.verbose:

@@ -100,7 +100,7 @@ def _local(config: Config) -> Transport:
 
 def _ssh(config: Config, secrets: Secrets) -> Transport:
     host = config.host
-    user = host.user or getpass.getuser()
+    user = host.user or _own_name()
 
     def connect(program: str) -> Session:
         from deployer.transports.conversation import Conversation
@@ -129,8 +129,16 @@ def label(environment: Mapping[str, str]) -> str:
     server, repository, run = (environment.get(f"GITHUB_{name}", "") for name in ("SERVER_URL", "REPOSITORY", "RUN_ID"))
     link = f", {server}/{repository}/actions/runs/{run}" if run else ""
     since = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-    text = f"{getpass.getuser()}@{socket.gethostname()} (pid {os.getpid()}) since {since}{link}"
+    text = f"{_own_name()}@{socket.gethostname()} (pid {os.getpid()}) since {since}{link}"
     return "".join(character for character in text if character.isprintable())
+
+
+def _own_name() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        # A container's user without an entry in its passwd file.
+        return f"uid-{os.getuid()}"
 
 
 def commit_of(directory: Path) -> str:
@@ -224,6 +232,11 @@ class ProbeWatch:
             )
         for reason, count in self._report.reasons:
             self._reporter.warning(f"probe: {count} times: {reason}")
+
+    def abandon(self) -> None:
+        """End at once."""
+        if self._probe is not None:
+            self._probe.abandon()
 
     def figures(self) -> ProbeFigures | None:
         """The sums; None when nothing was measured."""

@@ -31,6 +31,10 @@ class ProbeFigures:
 class Observation(Watch, Protocol):
     """A watch that also says what it saw."""
 
+    def abandon(self) -> None:
+        """End at once, without settling. May be called without ``start``."""
+        ...
+
     def figures(self) -> ProbeFigures | None:
         """The sums after ``stop``; None when nothing was measured."""
         ...
@@ -105,7 +109,8 @@ def deploy(result: Result, strategy: Strategy, world: Collaborators, *, success:
         result.error = error
         result.status = "rolled_back" if isinstance(error, GateFailed) else "failed"
     except KeyboardInterrupt:
-        result.error = Interrupted("interrupted", hint="What was live before serves; nothing needs to be mended.")
+        if result.status == "failed":
+            result.error = Interrupted("interrupted", hint="What was live before serves; nothing needs to be mended.")
     _measure(result, world)
     result.duration_seconds = world.clock.monotonic() - began
     return result
@@ -161,7 +166,7 @@ def _connect_and_scan(strategy: Strategy, transport: Transport, steps: Steps) ->
             with steps.step("scan", strategy.scan_summary):
                 strategy.scan()
     except DeployerError:
-        connecting.join()
+        # Whether the host answers does not matter any more: the connection ends with this process.
         for session in opened:
             session.close(wait=False)
         raise
@@ -172,8 +177,15 @@ def _connect_and_scan(strategy: Strategy, transport: Transport, steps: Steps) ->
 
 
 def _measure(result: Result, world: Collaborators) -> None:
-    with contextlib.suppress(KeyboardInterrupt):
+    """Take the probe's figures; an interrupted deploy does not wait for them."""
+    try:
+        if isinstance(result.error, Interrupted):
+            world.watch.abandon()
+            return
         world.watch.stop()
+    except KeyboardInterrupt:
+        world.watch.abandon()
+        return
     result.probe = world.watch.figures()
     if result.error is None and result.probe and result.probe.dropped > world.probe_budget:
         result.error = BudgetExceeded(

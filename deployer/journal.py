@@ -31,8 +31,10 @@ def parse(text: str) -> tuple[Event, ...]:
     for line in text.splitlines():
         try:
             data = json.loads(line)
+            if not isinstance(data, dict):
+                continue
             known = [str(data.pop(name)) for name in _KNOWN]
-        except (ValueError, KeyError, AttributeError):
+        except (ValueError, KeyError, RecursionError):
             continue
         time, deploy, step, state, release, previous = known
         events.append(Event(time, deploy, step, state, release, previous, data))

@@ -61,8 +61,10 @@ class Reply:
 
     def number(self, name: str, default: int = 0) -> int:
         """The last fact of that name as a whole number."""
-        text = self.text(name).strip()
-        return int(text) if text.lstrip("-").isdigit() else default
+        try:
+            return int(self.text(name))
+        except ValueError:
+            return default
 
     def every(self, name: str) -> tuple[str, ...]:
         """All facts of that name as texts."""

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from deployer.errors import DeployFailed, InvalidInput
+from deployer.errors import InvalidInput
 
 __all__ = ["ReleaseName", "choose", "new_name", "short"]
 
@@ -56,11 +56,3 @@ def choose(wanted: str, directories: tuple[str, ...]) -> str:
         raise InvalidInput(message, hint=f"Kept: {kept}")
     message = f"{wanted!r} means {len(found)} of the kept releases"
     raise InvalidInput(message, hint=f"Kept: {kept}")
-
-
-def check_names(directories: tuple[str, ...]) -> None:
-    """Refuse names that deployer did not make. Raises DeployFailed."""
-    for name in directories:
-        if not _NAME.fullmatch(name):
-            message = f"the host's state names a release {name!r}, which deployer did not make"
-            raise DeployFailed(message)

@@ -21,8 +21,6 @@ class Base:
     """What the host has live: entries by path, of which the files can be linked from ``old/``."""
 
     entries: dict[str, Entry] = field(default_factory=dict)
-    names: frozenset[str] | None = None
-    """All names in the live release when they are known better than by ``entries``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,9 +98,9 @@ def _key(entry: Entry, uses: Counter[str]) -> str:
 
 
 def _listing(base: Base, wanted: Manifest) -> Iterator[Change]:
-    paths = {entry.path for entry in wanted.entries}
+    paths = {entry.path for entry in wanted.entries if entry.kind != Kind.DIRECTORY}
     gone = {path: entry for path, entry in base.entries.items() if path not in paths and entry.kind != Kind.DIRECTORY}
-    origins = {entry.digest: path for path, entry in gone.items()}
+    origins = {entry.digest: path for path, entry in gone.items() if entry.kind == Kind.FILE}
     moved = set()
     for entry in wanted.entries:
         live = base.entries.get(entry.path)
@@ -110,11 +108,10 @@ def _listing(base: Base, wanted: Manifest) -> Iterator[Change]:
             continue
         if live is not None:
             yield Change("change", entry.path, entry.size)
-        elif (origin := origins.pop(entry.digest, None)) is not None:
+        elif entry.kind == Kind.FILE and (origin := origins.pop(entry.digest, None)) is not None:
             moved.add(origin)
             yield Change("move", entry.path, entry.size, origin)
         else:
             yield Change("add", entry.path, entry.size)
-    known = base.names or frozenset()
-    for path in sorted((set(gone) | {name for name in known if name not in paths}) - moved):
-        yield Change("remove", path, gone[path].size if path in gone else 0)
+    for path in sorted(set(gone) - moved):
+        yield Change("remove", path, gone[path].size)

@@ -31,7 +31,6 @@ class Facts:
     codec: str
     exchange: str
     newest_time: int
-    has_base: bool
 
 
 def read_facts(reply: Reply) -> Facts:
@@ -47,7 +46,6 @@ def read_facts(reply: Reply) -> Facts:
         codec=reply.text("codec", "gzip"),
         exchange=reply.text("exchange"),
         newest_time=max(reply.number("newest_time"), reply.number("live_mtime")),
-        has_base=reply.raw("manifest") is not None or reply.raw("hashes") is not None,
     )
 
 

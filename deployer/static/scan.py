@@ -78,7 +78,9 @@ class _Reader:
         target = os.readlink(location)
         resolved = os.path.realpath(location)
         inside = resolved == self._root or resolved.startswith(self._root.rstrip("/") + "/")
-        if target.startswith("/") or not inside:
+        # By its text too: "../SOURCE/x" would lead elsewhere from a release, which has another name.
+        climbs = os.path.normpath(os.path.join(os.path.dirname(path), target)).split("/")[0] == ".."
+        if target.startswith("/") or not inside or climbs:
             message = f"{path!r} is a link to {target!r}, which leads out of static.source"
             raise InvalidInput(message, hint="Copy the file into the source, or exclude the link.")
         raw = os.fsencode(target)

@@ -17,8 +17,10 @@ from deployer.static.manifest import Entry, Kind, Manifest
 __all__ = ["Contents", "Text", "Tree", "batches"]
 
 READ_SIZE = 1 << 19
-FRAME_SIZE = 1 << 19
-"""Bytes in a frame on the wire, at most about: each renews the lease, and the host unpacks it while the next travels."""
+FRAME_SIZE = 1 << 17
+"""Bytes on the wire that make a frame, at least: the host unpacks it while the next travels."""
+FRAME_SOURCE = 1 << 24
+"""Bytes read after which a frame goes out in any case."""
 BATCH_SIZE = 1 << 24
 WINDOW_LOG = 24
 """The zstd window, 16 MiB: larger ones cost more memory than the client may take (2^27: 155 MB, measured)."""
@@ -182,24 +184,31 @@ def _compressor(codec: str) -> _Compressor:
 
 def _compressed(pieces: Iterator[bytes], codec: str, progress: Callable[[int, int], None]) -> Iterator[bytes]:
     compressor = _compressor(codec)
-    read = sent = 0
-    gathered: list[bytes] = []
-    size = 0
+    read = sent = framed = 0
     waiting = bytearray()
-    for piece in pieces:
-        gathered.append(piece)
-        size += len(piece)
-        if size < READ_SIZE:
-            continue
-        # One call for many small pieces: a call costs more than compressing a tar header.
-        waiting += compressor.compress(b"".join(gathered))
-        read += size
-        gathered, size = [], 0
-        if len(waiting) >= FRAME_SIZE // 4:
+    for block in _blocks(pieces):
+        waiting += compressor.compress(block)
+        read += len(block)
+        # A frame renews the lease, so one goes out now and then however well the contents compress.
+        if len(waiting) >= FRAME_SIZE or (waiting and read - framed >= FRAME_SOURCE):
             sent += len(waiting)
+            framed = read
             progress(read, sent)
             yield bytes(waiting)
             waiting.clear()
-    waiting += compressor.compress(b"".join(gathered)) + compressor.flush()
-    progress(read + size, sent + len(waiting))
+    waiting += compressor.flush()
+    progress(read, sent + len(waiting))
     yield bytes(waiting)
+
+
+def _blocks(pieces: Iterator[bytes]) -> Iterator[bytes]:
+    """Small pieces joined: calling the compressor costs more than compressing a tar header."""
+    gathered: list[bytes] = []
+    size = 0
+    for piece in pieces:
+        gathered.append(piece)
+        size += len(piece)
+        if size >= READ_SIZE:
+            yield b"".join(gathered)
+            gathered, size = [], 0
+    yield b"".join(gathered)

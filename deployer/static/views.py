@@ -98,7 +98,7 @@ def log_of(reply: Reply, wanted: str) -> tuple[str, list[dict[str, Any]]]:
     names = {event.release: None for event in events if event.release}
     if not wanted and not names:
         return "", []
-    name = choose(wanted, tuple(names)) if wanted else list(names)[-1]
+    name = choose(wanted, tuple(names)) if wanted else [event.release for event in events if event.release][-1]
     numbers = {event.deploy for event in events if event.release == name and event.step != "lock"}
     chosen = [event for event in events if event.deploy in numbers]
     return name, [_line(event) for event in chosen]

@@ -41,7 +41,7 @@ do_facts() { # what a run must know; the wanted digest spares the manifest when 
     fact free_bytes "$(($4 * 1024))"
     if command -v zstd >/dev/null 2>&1; then fact codec zstd; else fact codec gzip; fi
     youngest=''
-    for directory in "$root"/releases/*; do
+    for directory in "$root"/releases/*T*Z-*; do
         [ ! -d "$directory" ] || youngest=${directory##*/}
     done
     fact newest "$youngest"
