@@ -68,6 +68,7 @@ class Conversation:
         self._sending = threading.Lock()
         self._closing = threading.Event()
         self._failed = threading.Event()
+        self._first_failure: DeployerError | None = None
         self._receiver = threading.Thread(target=self._receive, name="deployer-receive", daemon=True)
         self._receiver.start()
         try:
@@ -171,8 +172,9 @@ class Conversation:
                     message = f"{self._host} answered to {done!r} instead of {verb!r}"
                     raise DeployFailed(message)
                 case _Failure(error):
+                    self._first_failure = self._first_failure or error
                     self._events.put(event)
-                    raise error
+                    raise self._first_failure
 
     def _receive(self) -> None:
         lines = _Lines(self._channel)
