@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+import logging
 import os
 import signal
 import socket
@@ -272,6 +273,7 @@ def _main() -> None:
 
     The first line of standard output is a JSON object with ``port`` and ``host_key``.
     """
+    logging.getLogger("paramiko").setLevel(logging.CRITICAL)  # a client that goes away is no news
     with SSHServer(Path(sys.argv[1]).read_text("ascii")) as server:
         print(json.dumps({"port": server.port, "host_key": server.host_key}), flush=True)
         sys.stdin.read()
