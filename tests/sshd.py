@@ -13,7 +13,6 @@ from __future__ import annotations
 import contextlib
 import getpass
 import os
-import shutil
 import signal
 import socket
 import subprocess
@@ -23,29 +22,14 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-import pytest
+from tests import parts
 
-__all__ = ["Sshd", "find_sshd", "make_key", "need", "sshd_for_tests"]
+__all__ = ["Sshd", "make_key", "sshd_for_tests"]
 
 LOOPBACK = "127.0.0.1"
 HOST_KEY_TYPES = ("ed25519", "ecdsa", "rsa")
 _START_SECONDS = 10.0
 _STOP_SECONDS = 5.0
-
-
-def need(program: str | None, name: str) -> str:
-    """The program's path; without it a test is skipped on a laptop, and fails in CI, where it must be there."""
-    if program:
-        return program
-    message = f"{name} is not installed"
-    if os.environ.get("CI") == "true":
-        pytest.fail(message)
-    pytest.skip(message)
-
-
-def find_sshd() -> str | None:
-    """The server's absolute path (it re-executes itself, so nothing else will do), or None."""
-    return shutil.which("sshd", path=os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/usr/local/sbin"]))
 
 
 def make_key(path: Path, kind: str = "ed25519", *, passphrase: str = "", options: Sequence[str] = ()) -> Path:
@@ -164,7 +148,7 @@ class Sshd:
         ]
         config = self.directory / "sshd_config"
         config.write_text("".join(f"{line}\n" for line in lines), "utf-8")
-        server = find_sshd()
+        server = parts.find("sshd")  # by its absolute path: it re-executes itself
         assert server, "sshd is not installed"
         self._process = subprocess.Popen(
             [server, "-D", "-f", str(config), "-E", str(self.log)],
@@ -186,8 +170,10 @@ class Sshd:
 
 def sshd_for_tests(directory: Path, **options: object) -> Sshd:
     """A server for a test, which is skipped where none is installed (and fails in CI)."""
-    need(find_sshd(), "sshd")
-    need(shutil.which("ssh-keygen"), "ssh-keygen")
+    from tests.conftest import need  # here, so that benchmarks have a server without pytest
+
+    need("sshd", "to log in over SSH")
+    need("ssh-keygen", "to make keys")
     return Sshd(directory, **options)  # type: ignore[arg-type]
 
 

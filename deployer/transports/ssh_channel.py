@@ -64,11 +64,14 @@ class RemoteChannel:
             raise ConnectionError(f"{self._host} said nothing for {self._timeout:g} s") from None
         except (OSError, EOFError) as error:
             raise self._broken() from error
-        if data or self._channel.eof_received or self._closed:
+        if data or self._closed:
             return data
+        # First, because the library answers a no by closing the channel, whose end then looks like the command's.
         if self._connection.is_connected and not self._channel.event_ready:
             raise ConnectionError(f"{self._host} does not let this user run commands")
-        raise self._broken()
+        if not self._channel.eof_received:
+            raise self._broken()
+        return data
 
     def end_input(self) -> None:
         """Close standard input. Where the connection is stuck or gone, receiving tells so."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -19,8 +18,9 @@ from deployer.command import REMOTE_COMMAND, encode_program
 from deployer.errors import ConnectionRefused, InvalidInput
 from deployer.secret import Secret
 from deployer.transports.ssh import SshSettings, open_channel
+from tests.conftest import need
 from tests.relay import Relay
-from tests.sshd import Sshd, make_key, need, sshd_for_tests
+from tests.sshd import Sshd, make_key, sshd_for_tests
 
 KEYS = {
     "ed25519": ("ed25519", ()),
@@ -107,7 +107,7 @@ def test_the_agent_is_asked_when_no_key_is_configured(
     sshd: Sshd, nobody: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A real agent signs for a key that deployer never sees; other keys in it do no harm."""
-    agent = need(shutil.which("ssh-agent"), "ssh-agent")
+    agent = need("ssh-agent", "to hold keys")
     path = nobody / "agent"
     process = subprocess.Popen([agent, "-D", "-a", str(path)], stdout=subprocess.DEVNULL)
     try:

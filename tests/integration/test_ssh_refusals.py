@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import socket
 import threading
 import time
@@ -18,8 +17,9 @@ from pytest_mock import MockerFixture
 from deployer.command import encode_program
 from deployer.errors import ConnectionRefused, InvalidInput
 from deployer.transports.ssh import SshSettings, open_channel
+from tests.conftest import need
 from tests.relay import Relay
-from tests.sshd import Sshd, make_key, need, sshd_for_tests
+from tests.sshd import Sshd, make_key, sshd_for_tests
 
 
 class Clock:
@@ -45,7 +45,7 @@ def sshd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sshd]:
 
 @pytest.fixture
 def key_file(tmp_path: Path) -> Path:
-    need(shutil.which("ssh-keygen"), "ssh-keygen")
+    need("ssh-keygen", "to make keys")
     return make_key(tmp_path / "some-key")
 
 

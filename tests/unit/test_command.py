@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 from pathlib import Path
 
@@ -11,16 +10,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from deployer.command import REMOTE_COMMAND, build_argv, encode_program, local_argv, quote
-from tests.sshd import need
+from tests.conftest import need
 
 SHELLS = {
     "dash": ("dash",),
     "bash": ("bash",),
     "busybox": ("busybox", "sh"),
-    "mksh": ("mksh",),
     "zsh": ("zsh", "--emulate", "sh"),
 }
-LOGIN_SHELLS = ("sh", "bash", "dash", "zsh", "csh", "tcsh", "fish", "mksh")
+LOGIN_SHELLS = ("sh", "bash", "dash", "zsh", "csh", "fish")
 AWKWARD = bytes(byte for byte in range(1, 256) if byte != ord("'")).decode("utf-8", "surrogateescape")
 PROGRAM = f"""# a comment with a ' and a `
 printf '%s' '{AWKWARD}'
@@ -42,7 +40,7 @@ def run(argv: tuple[str, ...], data: bytes, **options: object) -> bytes:
 def test_a_program_of_every_byte_arrives_unchanged(name: str, locale: str) -> None:
     """Each shell runs the decoded program exactly as it would run the text itself, and leaves the rest of its input."""
     shell = SHELLS[name]
-    need(shutil.which(shell[0]), shell[0])
+    need(shell[0], "to run programs as hosts do")
     environment = {"LC_ALL": locale, "PATH": "/usr/bin:/bin", "HOME": "/"}
     directly = run((*shell, "-c", PROGRAM, "sh"), b"rest\n\\n", env=environment)
     argv = (*shell, "-c", local_argv()[2], "sh")
@@ -54,7 +52,7 @@ def test_a_program_of_every_byte_arrives_unchanged(name: str, locale: str) -> No
 @pytest.mark.parametrize("name", LOGIN_SHELLS)
 def test_every_login_shell_starts_it(name: str, tmp_path: Path) -> None:
     """The constant line means the same in the shells that people log in with; sshd hands it to them by ``-c``."""
-    shell = need(shutil.which(name), name)
+    shell = need(name, "to log in with")
     program = "printf '%s.' \"a'b\" '$x!' \\\\\ncat\n"
     output = run(
         (shell, "-c", REMOTE_COMMAND),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -22,7 +21,8 @@ from cryptography.hazmat.primitives.serialization import (
 from deployer.errors import InvalidInput
 from deployer.secret import Secret
 from deployer.transports.keys import PrivateKey, mend, read_private_key, read_private_key_file
-from tests.sshd import make_key, need
+from tests.conftest import need
+from tests.sshd import make_key
 
 PASSPHRASE = "a secret: ß"
 KINDS = {"ed25519": (), "ecdsa": ("-b", "256"), "ecdsa-521": ("-b", "521"), "rsa": ("-b", "2048")}
@@ -32,7 +32,7 @@ FORMATS = {"OpenSSH": "RFC4716", "PKCS8": "PKCS8", "PEM": "PEM"}
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """Keys of every type in every format, by ssh-keygen; and ed25519 in PKCS #8, which only others make."""
-    need(shutil.which("ssh-keygen"), "ssh-keygen")
+    need("ssh-keygen", "to make keys")
     folder = tmp_path_factory.mktemp("keys")
     texts = {}
     for kind, options in KINDS.items():
@@ -186,7 +186,7 @@ def test_key_types_that_ssh_does_not_know_are_named() -> None:
 
 def test_a_puttygen_key_is_recognised(tmp_path: Path, made: dict[str, str]) -> None:
     """The real tool's file, and the conversion that the message tells works."""
-    tool = need(shutil.which("puttygen"), "puttygen")
+    tool = need("puttygen", "to make keys in PuTTY's format")
     plain, ppk, back = (tmp_path / name for name in ("plain", "key.ppk", "back"))
     plain.write_text(made["ed25519 OpenSSH"])
     subprocess.run([tool, plain, "-o", ppk], check=True)
