@@ -8,7 +8,7 @@ import shutil
 import stat
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -78,13 +78,12 @@ class Deployment:
 
     # --- the source ------------------------------------------------------------------------------------------------------
 
-    def write(self, name: str | bytes, contents: str | bytes = "", mode: int = 0o644) -> bytes:
+    def write(self, name: str | bytes, contents: str | bytes = "", mode: int = 0o644) -> Path:
         """Write one file of the source, and return its path."""
-        path = os.path.join(os.fsencode(self.source), os.fsencode(name))
-        os.makedirs(os.path.dirname(path), exist_ok=True)
-        with open(path, "wb") as file:
-            file.write(contents if isinstance(contents, bytes) else contents.encode())
-        os.chmod(path, mode)
+        path = self.source / os.fsdecode(name)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(contents if isinstance(contents, bytes) else contents.encode())
+        path.chmod(mode)
         return path
 
     def files(self, **contents: str | bytes) -> None:
@@ -175,28 +174,28 @@ class Deployment:
 
 def tree(directory: Path) -> dict[bytes, tuple[str, bytes]]:
     """Everything below ``directory`` by path: a directory's ``("755", b"")``, a file's mode and contents, a link's text."""
-    top = os.path.realpath(os.fsencode(directory))
-    found: dict[bytes, tuple[str, bytes]] = {}
+    top = directory.resolve()
+    return {os.fsencode(path.relative_to(top)): _contents(path) for path in _below(top)}
+
+
+def _contents(path: Path) -> tuple[str, bytes]:
+    about = path.lstat()
+    if stat.S_ISLNK(about.st_mode):
+        return "link", os.fsencode(path.readlink())
+    data = b"" if stat.S_ISDIR(about.st_mode) else path.read_bytes()
+    return f"{stat.S_IMODE(about.st_mode):o}", data
+
+
+def _below(top: Path) -> Iterator[Path]:
     for folder, directories, files in os.walk(top):
-        for name in [*directories, *files]:
-            path = os.path.join(folder, name)
-            about = os.lstat(path)
-            if stat.S_ISLNK(about.st_mode):
-                found[os.path.relpath(path, top)] = ("link", os.readlink(path))
-            elif stat.S_ISDIR(about.st_mode):
-                found[os.path.relpath(path, top)] = (f"{stat.S_IMODE(about.st_mode):o}", b"")
-            else:
-                with open(path, "rb") as file:
-                    found[os.path.relpath(path, top)] = (f"{stat.S_IMODE(about.st_mode):o}", file.read())
-    return found
+        for name in (*directories, *files):
+            yield Path(folder, name)
 
 
-def listing(directory: Path) -> dict[bytes, tuple[int, ...]]:
+def listing(directory: Path) -> dict[Path, tuple[int, ...]]:
     """Every name at and below ``directory`` with what changes when anybody writes: inode, mode, size and both times."""
-    top = os.fsencode(directory)
-    paths = [top, *(os.path.join(folder, name) for folder, some, others in os.walk(top) for name in [*some, *others])]
-    found = {}
-    for path in paths:
-        about = os.lstat(path)
+    found: dict[Path, tuple[int, ...]] = {}
+    for path in (directory, *_below(directory)):
+        about = path.lstat()
         found[path] = (about.st_ino, about.st_mode, about.st_size, about.st_mtime_ns, about.st_ctime_ns)
     return found

@@ -76,7 +76,7 @@ def hosts(directory: Path, kind: str) -> str:
 
 @pytest.mark.parametrize("kind", ["gnu", "gzip", "busybox"])
 def test_every_name_arrives(tmp_path: Path, kind: str) -> None:
-    """Spaces, line breaks, quotes, shell text, options, bytes that are not UTF-8 and the longest names arrive as they are."""
+    """Spaces, line breaks, quotes, shell text, options, bytes that are not UTF-8 and the longest names arrive unchanged."""
     site = Deployment(tmp_path)
     site.variables["PATH"] = hosts(tmp_path, kind)
     write_names(site, b"")
