@@ -83,22 +83,22 @@ class _Transport:
         return self.connect(program)
 
 
-def transport_for(config: Config, secrets: Secrets) -> Transport:
-    """The way to ``config.host``."""
-    return _local(config) if config.host.local else _ssh(config, secrets)
+def transport_for(config: Config, secrets: Secrets, notify: Callable[[str], None]) -> Transport:
+    """The way to ``config.host``; ``notify`` gets what the host says while it makes us wait."""
+    return _local(config, notify) if config.host.local else _ssh(config, secrets, notify)
 
 
-def _local(config: Config) -> Transport:
+def _local(config: Config, notify: Callable[[str], None]) -> Transport:
     def connect(program: str) -> Session:
         from deployer.transports.conversation import Conversation
         from deployer.transports.local import open_channel
 
-        return Conversation(open_channel(config.host.command_timeout), program, "local")
+        return Conversation(open_channel(config.host.command_timeout), program, "local", notify)
 
     return _Transport("local", connect)
 
 
-def _ssh(config: Config, secrets: Secrets) -> Transport:
+def _ssh(config: Config, secrets: Secrets, notify: Callable[[str], None]) -> Transport:
     host = config.host
     user = host.user or _own_name()
 
@@ -118,7 +118,7 @@ def _ssh(config: Config, secrets: Secrets) -> Transport:
             connect_timeout=host.connect_timeout,
             command_timeout=host.command_timeout,
         )
-        return Conversation(open_channel(settings), program, f"{user}@{host.address}")
+        return Conversation(open_channel(settings), program, f"{user}@{host.address}", notify)
 
     address = f"[{host.address}]" if ":" in host.address else host.address
     return _Transport(f"{user}@{address}:{host.port}", connect)

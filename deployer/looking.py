@@ -87,7 +87,7 @@ def unlock(invocation: Invocation) -> int:
 
 def _look(invocation: Invocation, show: Callable[[Config, Session, Reply], dict[str, Any]]) -> int:
     config, credentials = invocation.load()
-    session = transport_for(config, credentials).open(program())
+    session = transport_for(config, credentials, choose(sys.stderr, quiet=invocation.quiet).note).open(program())
     try:
         _, reply = session.perform(*_opening(config))
         found = show(config, session, reply)

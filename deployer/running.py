@@ -94,7 +94,7 @@ class _Work:
         config = self._config
         interrupts = Interrupts()
         interrupts.install()
-        transport = transport_for(config, self._secrets)
+        transport = transport_for(config, self._secrets, self.recording.note)
         world = Collaborators(
             transport=DryRun(transport) if self._dry else transport,
             reporter=self.recording,

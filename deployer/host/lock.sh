@@ -81,10 +81,10 @@ take_lock() { # WAIT seconds
             rm -rf "$claim"
             fail held "${owner:-another deploy}"
         fi
-        if [ "$told" != "$owner" ]; then
-            # Also how a waiting program learns that its client is gone.
+        if [ "$told" != "$owner" ] || [ $((up - told_at)) -ge 30 ]; then
+            # Also how a waiting program learns that its client is gone, and the client that the host is not.
             printf '%s ~ waiting for the lock: %s\n' "$mark" "$owner" >&3 || exit 1
-            told=$owner
+            told=$owner told_at=$up
         fi
         true >"$claim/lease"
         sleep 0.2 2>/dev/null || sleep 1

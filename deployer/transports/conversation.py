@@ -10,7 +10,7 @@ from __future__ import annotations
 import queue
 import secrets
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 from deployer.command import encode_program
@@ -56,12 +56,16 @@ _Event = _Fact | _Done | _Failure
 class Conversation:
     """A session (see :class:`deployer.ports.Session`) on a channel to a shell.
 
-    ``host`` is the name to use in messages. Three threads meet here: the caller reads replies, one thread sends, one
-    receives; a fourth renews the lease while nothing is being sent.
+    ``host`` is the name to use in messages; ``notify`` gets what the host says goes on, in the receiving thread. Three
+    threads meet here: the caller reads replies, one thread sends, one receives; a fourth renews the lease while nothing
+    is being sent.
     """
 
-    def __init__(self, channel: Channel, program: str, host: str) -> None:
+    def __init__(
+        self, channel: Channel, program: str, host: str, notify: Callable[[str], None] = lambda _text: None
+    ) -> None:
         self._channel = channel
+        self._notify = notify
         self._host = host
         self._mark = secrets.token_hex(8).encode()
         self._events: queue.SimpleQueue[_Event] = queue.SimpleQueue()
@@ -199,6 +203,8 @@ class Conversation:
                 self._events.put(_Fact(name.decode(), lines.exactly(int(value))))
             case b".":
                 self._events.put(_Done(name.decode()))
+            case b"~":
+                self._notify(f"{self._host}: {rest.decode('utf-8', 'replace')}")
             case b"!":
                 self._fail(self._failure(name.decode(), value.decode("utf-8", "replace")))
 

@@ -1,8 +1,9 @@
 # shellcheck shell=sh
 # What a run must know before it decides.
 
-fingerprint() { # DIRECTORY: changes with every write into it; %i catches files that were replaced with the old time
-    (cd "$1" && find . ! -type d -exec stat -c '%n|%s|%Y|%f|%i' {} + | sha256sum)
+fingerprint() { # DIRECTORY: changes with every write into it. %i catches files that were replaced with the old
+    # time; %y has nanoseconds, which are zero in what we unpacked and hardly ever in what others wrote.
+    (cd "$1" && find . ! -type d -exec stat -c '%n|%s|%y|%f|%i' {} + | sha256sum)
 }
 
 sealed() { # RELEASE: true when nobody wrote into it since it was built

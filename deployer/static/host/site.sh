@@ -4,6 +4,7 @@
 do_site() {
     IFS= read -r app && IFS= read -r target && IFS= read -r nonce && IFS= read -r label || exit 1
     parent=${target%/*} name=${target##*/}
+    [ "$parent" ] || parent=/
     root=$parent/.deployer/$name state=$root/state lock=$root/state/lock work=$root/state/lock/$nonce
     missing=''
     for tool in tar find stat sha256sum dd mv ln df date; do
