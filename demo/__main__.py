@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import signal
 import subprocess
 import sys
@@ -25,6 +26,9 @@ def main() -> int:
     """Play the demo; the exit code is 0 only if all went as it has to."""
     for number in SIGNALS:
         signal.signal(number, _interrupt)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # What the commands print must come between the right lines, also in a file; and any name can be printed.
+        sys.stdout.reconfigure(line_buffering=True, errors="backslashreplace")
     begun = time.monotonic()
     print("deployer's demo: real deploys, over SSH, to a throw-away server on this machine.")
     print("Everything happens in one temporary folder, which is gone at the end.")

@@ -174,11 +174,11 @@ def _look_and_go_back(story: Story) -> None:
 
 def _sum_up(story: Story, visitor: Visitor) -> None:
     story.act("What you saw")
-    versions = ", then ".join(heading.rpartition(" ")[2] for heading in visitor.seen)
+    versions = ", ".join(heading.rpartition(" ")[2] for heading in visitor.seen)
     story.narrate(
         f"Two deploys, one deploy that undid itself, and one rollback. Meanwhile the visitor asked for"
         f" {visitor.pages:,} pages: {len(visitor.dropped)} dropped, every other one whole."
-        f" The front page was version {versions}."
+        f" Its front page was, one after the other, version {versions}."
     )
     if visitor.dropped:
         raise Unexpected(f"the visitor missed pages: {'; '.join(visitor.dropped[:5])}")
