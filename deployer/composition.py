@@ -27,7 +27,6 @@ __all__ = [
     "STRATEGIES",
     "ProbeWatch",
     "StrategyParts",
-    "SystemClock",
     "commit_of",
     "gate_for",
     "label",
@@ -59,18 +58,6 @@ def _static(parts: StrategyParts) -> Strategy:
 
 
 STRATEGIES: dict[str, Callable[[StrategyParts], Strategy]] = {"static": _static}
-
-
-class SystemClock:
-    """The time of this machine."""
-
-    def monotonic(self) -> float:
-        """Seconds that only grow."""
-        return time.monotonic()
-
-    def sleep(self, seconds: float) -> None:
-        """Wait."""
-        time.sleep(seconds)
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,8 @@ from typing import Any
 
 import click
 
-from deployer.composition import SystemClock, gate_for, label, transport_for
+from deployer.clock import SystemClock
+from deployer.composition import gate_for, label, transport_for
 from deployer.config import Config
 from deployer.plan import Plan, Reply, Request
 from deployer.ports import Session

@@ -9,11 +9,11 @@ from typing import Any, Protocol
 
 import click
 
+from deployer.clock import SystemClock
 from deployer.composition import (
     STRATEGIES,
     ProbeWatch,
     StrategyParts,
-    SystemClock,
     commit_of,
     gate_for,
     label,

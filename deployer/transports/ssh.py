@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from deployer.clock import SystemClock
 from deployer.command import REMOTE_COMMAND
 from deployer.errors import ConnectionRefused
 from deployer.ports import Channel, Clock
@@ -50,18 +50,6 @@ class SshSettings:
     def host(self) -> str:
         """The host as people should read it: ``deploy@example.org:22``."""
         return f"{self.user}@{self.address}:{self.port}"
-
-
-class SystemClock:
-    """The machine's own time (see :class:`deployer.ports.Clock`)."""
-
-    def monotonic(self) -> float:
-        """Seconds that only grow."""
-        return time.monotonic()
-
-    def sleep(self, seconds: float) -> None:
-        """Wait."""
-        time.sleep(seconds)
 
 
 class _Passing(Exception):
