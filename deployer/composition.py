@@ -144,34 +144,33 @@ def commit_of(directory: Path) -> str:
     return found.stdout.strip() if found.returncode == 0 else ""
 
 
-def gate_for(config: Config, clock: Clock, reporter: Reporter) -> Callable[[Plan], Gate]:
-    """The health gate of a plan; without a URL it passes."""
+def gate_for(config: Config, clock: Clock, reporter: Reporter) -> Callable[[Plan], Gate | None]:
+    """Makes the health gate of a plan; None without a URL to ask."""
 
-    def make(plan: Plan) -> Gate:
-        def gate() -> str:
-            if not config.health_url:
-                return ""
-            from deployer.health import ExpectedFile, HealthSettings, check, choose_expected
-            from deployer.web import fetch
-
-            settings = HealthSettings(
-                url=config.health_url,
-                status=frozenset(config.health.status),
-                contains=config.health.contains,
-                timeout=config.health.timeout,
-                connect_to=config.host.connect_to,
-                site=config.url,
-            )
-            served = (ExpectedFile(file.path, file.digest, file.size) for file in plan.served)
-            expected = choose_expected(served) if config.url else ()
-            verdict = check(settings, expected, fetch, clock)
-            if verdict.passed and verdict.reason:
-                reporter.note(verdict.reason)
-            return "" if verdict.passed else verdict.reason
-
-        return gate
+    def make(plan: Plan) -> Gate | None:
+        return (lambda: _unhealthy(config, plan, clock, reporter)) if config.health_url else None
 
     return make
+
+
+def _unhealthy(config: Config, plan: Plan, clock: Clock, reporter: Reporter) -> str:
+    from deployer.health import ExpectedFile, HealthSettings, check, choose_expected
+    from deployer.web import fetch
+
+    settings = HealthSettings(
+        url=config.health_url,
+        status=frozenset(config.health.status),
+        contains=config.health.contains,
+        timeout=config.health.timeout,
+        connect_to=config.host.connect_to,
+        site=config.url,
+    )
+    served = (ExpectedFile(file.path, file.digest, file.size) for file in plan.served)
+    expected = choose_expected(served) if config.url else ()
+    verdict = check(settings, expected, fetch, clock)
+    if verdict.passed and verdict.reason:
+        reporter.note(verdict.reason)
+    return "" if verdict.passed else verdict.reason
 
 
 class ProbeWatch:

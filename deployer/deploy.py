@@ -89,7 +89,7 @@ class Collaborators:
     reporter: Reporter
     clock: Clock
     watch: Observation
-    gate: Callable[[Plan], Gate]
+    gate: Callable[[Plan], Gate | None]
     uninterrupted: Callable[[], contextlib.AbstractContextManager[None]]
     probe_budget: int = 0
     dry: bool = False

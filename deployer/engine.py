@@ -66,13 +66,14 @@ def carry_out(
     session: Session,
     steps: Steps,
     *,
-    gate: Gate,
+    gate: Gate | None,
     watch: Watch,
     uninterrupted: Callable[[], contextlib.AbstractContextManager[None]],
 ) -> None:
     """Run ``plan`` to its end: the new release live and confirmed, or the old one live.
 
-    ``uninterrupted`` is entered once the release has passed: from there a signal waits. Raises GateFailed after an
+    ``uninterrupted`` is entered once the release has passed: from there a signal waits. ``gate`` is
+    None where nothing can be asked. Raises GateFailed after an
     automatic rollback, StateUnknown when it cannot be known what is live, or what the host reported before the switch.
     """
     if plan.switch is None:
@@ -86,8 +87,10 @@ def carry_out(
             raise StateUnknown(message, hint=_LOOK) from error
         raise
     watch.mark_switch()
-    with steps.step("check", "health and served contents"):
-        reason = gate()
+    reason = ""
+    if gate is not None:
+        with steps.step("check", "health and served contents"):
+            reason = gate()
     with uninterrupted():
         if reason:
             _perform(plan.revert, session, steps, plan)
@@ -143,3 +146,6 @@ def _perform(wanted: tuple[Step, ...], session: Session, steps: Steps, plan: Pla
     except DeployerError as error:
         message = f"{short(plan.release)} was switched to, but the end of the deploy is not known: {error.message}"
         raise StateUnknown(message, hint=_LOOK) from error
+    except KeyboardInterrupt as interrupt:
+        message = f"interrupted twice while the deploy of {short(plan.release)} was being finished"
+        raise StateUnknown(message, hint=_LOOK) from interrupt

@@ -11,14 +11,16 @@ __all__ = ["Interrupts"]
 
 
 class Interrupts:
-    """Turns both signals into KeyboardInterrupt, at most once, and never inside :meth:`held`.
+    """Turns both signals into KeyboardInterrupt, at most once.
 
-    A second signal must not stop the host from undoing what the first one interrupted.
+    Inside :meth:`held` the first signal waits, because what was begun takes only a moment, and a second one gives up.
+    Once the exception was raised, more signals must not stop the host from undoing what the first one interrupted.
     """
 
     def __init__(self) -> None:
         self._held = False
-        self._seen = False
+        self._patience = False
+        self._raised = False
 
     def install(self) -> None:
         """Take over both signals; only the main thread may."""
@@ -27,15 +29,16 @@ class Interrupts:
 
     @contextlib.contextmanager
     def held(self) -> Iterator[None]:
-        """Signals wait, and are dropped at the end: what was begun is done by then."""
-        self._held = True
+        """One signal waits, and is dropped at the end: what was begun is done by then."""
+        self._held = self._patience = True
         try:
             yield
         finally:
             self._held = False
 
     def _arrived(self, _number: int, _frame: FrameType | None) -> None:
-        if self._held or self._seen:
-            return
-        self._seen = True
-        raise KeyboardInterrupt
+        if self._held and self._patience:
+            self._patience = False
+        elif not self._raised:
+            self._raised = True
+            raise KeyboardInterrupt

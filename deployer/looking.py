@@ -41,8 +41,9 @@ def show_status(invocation: Invocation) -> int:
 
     def show(config: Config, _session: Session, reply: Reply) -> dict[str, Any]:
         found = views.status(config, reply)
-        if config.health_url:
-            reason = gate_for(config, SystemClock(), choose(sys.stderr, quiet=True))(Plan("", ""))()
+        gate = gate_for(config, SystemClock(), choose(sys.stderr, quiet=True))(Plan("", ""))
+        if gate is not None:
+            reason = gate()
             found["health"] = {"ok": not reason, "url": config.health_url, "error": reason}
         if not invocation.json:
             print_status(found, sys.stdout)

@@ -105,7 +105,7 @@ renew() { # the lease; a lapsed or broken one ends this deploy
 
 working() { # COMMAND...: run it while a watcher renews the lease, unless this shell is stopped
     (
-        while sleep 5; do
+        while sleep 1; do
             process $$
             case $condition in
             '' | T | t) [ "$start" ] || exit 0 ;;
