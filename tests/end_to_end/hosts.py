@@ -8,7 +8,9 @@ from pathlib import Path
 
 from tests.conftest import need
 
-__all__ = ["busybox_programs", "programs_without", "wrap_shell"]
+__all__ = ["NOBODY", "busybox_programs", "ordinary_user", "programs_without", "wrap_shell"]
+
+NOBODY = 65534  # user and group
 
 
 def programs_without(directory: Path, *hidden: str) -> str:
@@ -39,3 +41,15 @@ def wrap_shell(directory: Path, text: str, path: str = "") -> str:
     shell.write_text(f'#!/bin/sh\n{text}\nexec /bin/sh "$@"\n')
     shell.chmod(0o755)
     return os.pathsep.join([str(directory), path or os.environ["PATH"]])
+
+
+def ordinary_user(directory: Path, path: str = "") -> str:
+    """A PATH whose ``sh`` gives up root's rights for nobody's; for a tester who has none, the PATH as it is.
+
+    ``directory`` must be one that nobody may enter.
+    """
+    if os.geteuid() != 0:
+        return path or os.environ["PATH"]
+    setpriv = need("setpriv", "to be an ordinary user on the host")
+    drop = f"{setpriv} --reuid={NOBODY} --regid={NOBODY} --clear-groups --inh-caps=-all --bounding-set=-all"
+    return wrap_shell(directory, f'exec {drop} /bin/sh "$@"', path)

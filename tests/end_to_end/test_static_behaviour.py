@@ -4,19 +4,12 @@ from __future__ import annotations
 
 import os
 import stat
-from pathlib import Path
 
 import pytest
 
 from tests.end_to_end.deployment import Deployment, tree
 
 RANDOM = os.urandom(200_000)  # does not compress: what is sent can be told from bytes_uploaded
-
-
-@pytest.fixture
-def site(tmp_path: Path) -> Deployment:
-    """A site that deploys to this machine."""
-    return Deployment(tmp_path)
 
 
 def test_links_inside_the_source_are_kept_as_links(site: Deployment) -> None:

@@ -10,12 +10,6 @@ import pytest
 from tests.end_to_end.deployment import Deployment, tree
 
 
-@pytest.fixture
-def site(tmp_path: Path) -> Deployment:
-    """A site that deploys to this machine."""
-    return Deployment(tmp_path)
-
-
 def deploy_versions(site: Deployment, *versions: str) -> list[str]:
     """Deploy these texts one after the other; the releases' identifiers."""
     releases = []
