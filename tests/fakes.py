@@ -137,6 +137,7 @@ class FakeStrategy:
 
     plan: Plan
     build_summary: str = ""
+    scan_summary: str = "read the pages"
     program: str = "the program"
     troubles: dict[str, BaseException] = field(default_factory=dict)
     events: list[str] = field(default_factory=list)

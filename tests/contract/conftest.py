@@ -26,6 +26,7 @@ class Way:
     flags: dict[str, object]
     directory: Path
     opened: list[Session] = field(default_factory=list)
+    heard: list[str] = field(default_factory=list)
 
     def config(self, **more: object) -> Config:
         flags = {"app": "contract", "static.source": "source", "static.target": str(self.directory / "www" / "site")}
@@ -33,7 +34,7 @@ class Way:
         return load(None, flags=given, variables={}, directory=self.directory)
 
     def transport(self, *, command_timeout: float = 20) -> Transport:
-        return transport_for(self.config(host__command_timeout=command_timeout), load_secrets({}))
+        return transport_for(self.config(host__command_timeout=command_timeout), load_secrets({}), self.heard.append)
 
     def open(self, program: str = TALK, *, command_timeout: float = 20) -> Session:
         session = self.transport(command_timeout=command_timeout).open(program)

@@ -1,0 +1,323 @@
+"""One deploy from build to result: what each end looks like to programs, and what is always cleaned up."""
+
+from __future__ import annotations
+
+import json
+import threading
+from dataclasses import dataclass, field, replace
+
+import pytest
+
+from deployer.deploy import Collaborators, ProbeFigures, Result, deploy
+from deployer.errors import (
+    BudgetExceeded,
+    ConnectionLost,
+    ConnectionRefused,
+    DeployerError,
+    DeployFailed,
+    GateFailed,
+    Interrupted,
+    InvalidInput,
+    StateUnknown,
+)
+from deployer.plan import Effect, Plan, Request, Step
+from tests.fakes import FakeClock, FakeSession, FakeStrategy, FakeTransport, FakeWatch, RecordedReports, held
+
+NEW, OLD = "20261122T190300Z-7f247f9.c0ffee", "20261121T190300Z-aaaaaaa.beef"
+
+
+def step(name: str) -> tuple[Step, ...]:
+    return (Step(name, f"do {name}", (Request(name, Effect.WRITE),)),)
+
+
+PLAN = Plan(
+    NEW,
+    OLD,
+    commit="7f247f9a0b1c",
+    prepare=step("upload"),
+    switch=step("switch")[0],
+    confirm=step("finish"),
+    revert=step("roll back"),
+    figures={"files_total": 4, "files_uploaded": 2, "files_deleted": 1, "bytes_uploaded": 300},
+    warnings=("somebody wrote into the live release",),
+)
+FIGURES = ProbeFigures(requests=100, dropped=0, p50_ms=1.5, p99_ms=4.0, longest_gap_ms=60.0)
+
+
+@dataclass
+class World:
+    """A deploy of ``plan`` against fakes."""
+
+    plan: Plan = PLAN
+    session: FakeSession = field(default_factory=FakeSession)
+    watch: FakeWatch = field(default_factory=FakeWatch)
+    reports: RecordedReports = field(default_factory=RecordedReports)
+    clock: FakeClock = field(default_factory=FakeClock)
+    reason: str = ""
+    budget: int = 0
+    dry: bool = False
+    refused: BaseException | None = None
+
+    def __post_init__(self) -> None:
+        self.strategy = FakeStrategy(self.plan)
+
+    def run(self, success: str = "deployed") -> Result:
+        collaborators = Collaborators(
+            transport=FakeTransport(self.session, error=self.refused),
+            reporter=self.reports,
+            clock=self.clock,
+            watch=self.watch,
+            gate=lambda _plan: lambda: self.reason,
+            uninterrupted=lambda: held([]),
+            probe_budget=self.budget,
+            dry=self.dry,
+        )
+        result = Result("blog", "static", "staging", ("deploy@example.org:22",), "https://example.org/")
+        return deploy(result, self.strategy, collaborators, success=success)
+
+
+def test_a_good_deploy_is_the_documented_object() -> None:
+    """Every member of `run --json` is there, with its unit, and what people see are short names."""
+    world = World(watch=FakeWatch(seen=FIGURES))
+    world.session.answers["upload"] = lambda: world.clock.sleep(1.23456)
+    result = world.run()
+    assert result.error is None
+    answer = json.loads(json.dumps(result.as_json()))
+    steps = answer.pop("steps")
+    assert [each["name"] for each in steps[2:]] == ["compare", "upload", "switch", "check", "finish"]
+    assert {each["name"] for each in steps[:2]} == {"connect", "scan"}
+    assert answer == {
+        "app": "blog",
+        "strategy": "static",
+        "environment": "staging",
+        "hosts": ["deploy@example.org:22"],
+        "release": "20261122T190300Z-7f247f9",
+        "previous_release": "20261121T190300Z-aaaaaaa",
+        "status": "deployed",
+        "commit": "7f247f9a0b1c",
+        "url": "https://example.org/",
+        "files_total": 4,
+        "files_uploaded": 2,
+        "files_deleted": 1,
+        "bytes_uploaded": 300,
+        "duration_seconds": 1.235,
+        "probe": {"requests": 100, "dropped": 0, "p50_ms": 1.5, "p99_ms": 4.0, "longest_gap_ms": 60.0},
+        "error": None,
+    }
+
+
+def test_what_is_not_known_is_null() -> None:
+    """Empty texts are no values, and a deploy that never compared uploaded nothing."""
+    answer = Result("blog", "static", "", ("local",), "").as_json()
+    assert [name for name, value in answer.items() if value is None] == [
+        "environment",
+        "release",
+        "previous_release",
+        "commit",
+        "url",
+        "probe",
+        "error",
+    ]
+    assert (answer["status"], answer["files_total"], answer["bytes_uploaded"]) == ("failed", 0, 0)
+
+
+def test_warnings_of_the_plan_are_told() -> None:
+    """A person reads them before the upload begins."""
+    world = World()
+    world.run()
+    assert world.reports.said("warning") == ["somebody wrote into the live release"]
+
+
+def test_a_rollback_has_a_status_of_its_own() -> None:
+    """The same engine, another word for success."""
+    assert World().run(success="rolled_back").status == "rolled_back"
+
+
+def test_nothing_to_do_is_unchanged() -> None:
+    """No step, no gate, no probe; the session is closed without waiting, because nothing is left to undo."""
+    world = World(Plan(OLD, OLD, figures={"files_total": 4}))
+    result = world.run()
+    assert (result.status, result.error, result.figures) == ("unchanged", None, {"files_total": 4})
+    assert "watch" not in world.watch.events
+    assert world.session.closed == [False]
+
+
+def test_a_dry_run_is_planned() -> None:
+    """The plan is the result; it is not carried out, and no build runs."""
+    world = World(dry=True)
+    world.strategy.build_summary = "make"
+    result = world.run()
+    assert (result.status, result.plan) == ("planned", PLAN)
+    assert world.strategy.events == ["scan", "decide"]
+    assert world.session.events == ["close"]
+
+
+def test_a_build_comes_first() -> None:
+    """It has its step, and runs before anything is read or connected."""
+    world = World()
+    world.strategy.build_summary = "make build"
+    world.run()
+    assert world.strategy.events[:2] == ["build", "scan"]
+    assert world.reports.calls[0] == ("started", "build", "make build")
+
+
+def test_a_failed_build_touches_nothing() -> None:
+    """No connection is made."""
+    world = World()
+    world.strategy.build_summary = "make build"
+    world.strategy.troubles["build"] = DeployFailed("the build failed")
+    result = world.run()
+    assert (result.status, result.error) == ("failed", world.strategy.troubles["build"])
+    assert world.session.events == []
+    assert world.strategy.events == ["build"]
+
+
+def test_a_source_that_cannot_be_read_ends_the_deploy() -> None:
+    """The lock is not taken, and the error is the source's, whatever the host would have said."""
+    world = World(refused=ConnectionRefused("nobody is there"))
+    world.strategy.troubles["scan"] = InvalidInput("the source is empty")
+    result = world.run()
+    assert result.error is world.strategy.troubles["scan"]
+    assert world.session.sent == []
+
+
+def test_a_source_that_cannot_be_read_does_not_wait_for_the_host() -> None:
+    """The message comes at once, even when the host takes long to answer."""
+    world = World()
+    answered = threading.Event()
+    world.strategy.troubles["scan"] = InvalidInput("the source is empty")
+
+    class Slow(FakeTransport):
+        def open(self, program: str) -> FakeSession:
+            answered.wait(20)
+            return world.session
+
+    collaborators = Collaborators(
+        transport=Slow(world.session),
+        reporter=world.reports,
+        clock=world.clock,
+        watch=world.watch,
+        gate=lambda _plan: None,
+        uninterrupted=lambda: held([]),
+    )
+    result = deploy(Result("blog", "static", "", (), ""), world.strategy, collaborators)
+    answered.set()
+    assert isinstance(result.error, InvalidInput)
+
+
+def test_a_host_that_does_not_let_us_in_ends_the_deploy() -> None:
+    """The connection's error is the result's."""
+    world = World(refused=ConnectionRefused("wrong host key"))
+    result = world.run()
+    assert (result.status, result.error) == ("failed", world.refused)
+    assert result.error is not None and result.error.exit_code == 4
+
+
+@pytest.mark.parametrize(
+    ("verb", "error"),
+    [("upload", DeployFailed("no space")), ("upload", ConnectionLost("gone")), ("switch", DeployFailed("deposed"))],
+)
+def test_a_failure_waits_until_the_host_has_undone(verb: str, error: DeployerError) -> None:
+    """The session is closed once, with waiting; the figures of what was done stay in the result."""
+    world = World()
+    world.session.answers[verb] = error
+    result = world.run()
+    assert (result.status, result.error) == ("failed", error)
+    assert world.session.closed == [True]
+    assert result.figures["bytes_uploaded"] == 300
+    assert (result.release, result.previous_release) == (NEW, OLD)
+
+
+def test_a_failed_gate_is_rolled_back() -> None:
+    """Status, error and exit code of the automatic rollback; the probe is still measured to its end."""
+    world = World(reason="status 500", watch=FakeWatch(seen=FIGURES))
+    result = world.run()
+    assert result.status == "rolled_back"
+    assert isinstance(result.error, GateFailed)
+    assert result.probe == FIGURES
+
+
+def test_an_unknown_state_is_a_failure() -> None:
+    """Nobody claims a rollback that was not confirmed."""
+    world = World(reason="status 500")
+    world.session.answers["roll back"] = ConnectionLost("gone")
+    result = world.run()
+    assert result.status == "failed"
+    assert isinstance(result.error, StateUnknown)
+
+
+def test_an_error_before_the_plan_closes_the_session() -> None:
+    """The lock is held by then: the host gives it back."""
+    world = World()
+    world.strategy.troubles["decide"] = DeployFailed("not enough disk space")
+    result = world.run()
+    assert result.error is world.strategy.troubles["decide"]
+    assert (world.session.closed, result.plan, result.figures) == ([True], None, {})
+
+
+@pytest.mark.parametrize("error", [RuntimeError("a bug"), MemoryError()])
+def test_a_bug_closes_the_session_too(error: Exception) -> None:
+    """An error that nobody expected passes through, after the host was told to undo."""
+    world = World()
+    world.strategy.troubles["decide"] = error
+    with pytest.raises(type(error)):
+        world.run()
+    assert world.session.closed == [True]
+
+
+@pytest.mark.parametrize(("dropped", "budget", "exceeded"), [(0, 0, False), (1, 0, True), (3, 3, False), (4, 3, True)])
+def test_more_drops_than_the_budget_is_an_error_of_its_own(dropped: int, budget: int, exceeded: bool) -> None:
+    """The release stays live: the status says deployed, the error says how many were lost."""
+    result = World(watch=FakeWatch(seen=replace(FIGURES, dropped=dropped)), budget=budget).run()
+    assert result.status == "deployed"
+    assert isinstance(result.error, BudgetExceeded) == exceeded
+    if exceeded:
+        assert f"{dropped} of 100 requests were dropped" in str(result.error)
+
+
+def test_drops_do_not_hide_another_error() -> None:
+    """A failed gate stays the reason, however many requests its release lost."""
+    result = World(reason="status 500", watch=FakeWatch(seen=replace(FIGURES, dropped=50))).run()
+    assert isinstance(result.error, GateFailed)
+
+
+@pytest.mark.parametrize("moment", ["scan", "decide"])
+def test_an_interrupt_is_a_failure_of_its_own(moment: str) -> None:
+    """Exit code 130, and the probe is not waited for."""
+    world = World()
+    world.strategy.troubles[moment] = KeyboardInterrupt()
+    result = world.run()
+    assert result.status == "failed"
+    assert isinstance(result.error, Interrupted)
+    assert world.watch.events == ["abandon"]
+
+
+@pytest.mark.parametrize("verb", ["upload", "switch"])
+def test_an_interrupt_waits_until_the_host_has_undone(verb: str) -> None:
+    """The session's end undoes, and somebody looks that it did."""
+    world = World()
+    world.session.answers[verb] = KeyboardInterrupt()
+    assert isinstance(world.run().error, Interrupted)
+    assert world.session.closed == [True]
+    assert world.watch.events[-1] == "abandon"
+
+
+def test_an_interrupt_after_the_confirm_does_not_deny_the_deploy() -> None:
+    """The release is live and confirmed: nobody may say that the old one serves."""
+    world = World()
+
+    class Interrupting(FakeSession):
+        def close(self, *, wait: bool = True) -> None:
+            raise KeyboardInterrupt
+
+    world.session = Interrupting()
+    result = world.run()
+    assert (result.status, result.error) == ("deployed", None)
+
+
+def test_an_interrupt_while_the_probe_settles_does_not_deny_the_deploy() -> None:
+    """What the probe saw is given up, the deploy is not."""
+    world = World(watch=FakeWatch(interrupt=KeyboardInterrupt(), seen=FIGURES))
+    result = world.run()
+    assert (result.status, result.error, result.probe) == ("deployed", None, None)
+    assert world.watch.events[-1] == "abandon"
