@@ -7,7 +7,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from deployer.config.checks import Refused
+from deployer.config.checks import Refused, check_key_file, holds_private_key
 from deployer.config.keys import Key
 from deployer.errors import InvalidInput
 
@@ -86,6 +86,9 @@ def _accept_text(key: Key, value: object, folder: Path) -> object:
         raise Refused(expectation(key))
     if "\0" in value:
         raise Refused("a text without NUL characters", echo=False)
+    if holds_private_key(value) and key.check is not check_key_file:
+        hint = "put a private key, unchanged, into the variable DEPLOYER_KEY"
+        raise Refused("a text without a private key in it", hint=hint, echo=False)
     if key.choices and value not in key.choices:
         raise Refused(expectation(key))
     # An optional text that is empty says "none" or "the default".
