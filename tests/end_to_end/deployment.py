@@ -52,10 +52,10 @@ class Ran:
 
 
 class Deployment:
-    """The app ``site`` in ``directory``: source ``public``, target ``www/site``, on this machine or, over ``sshd``, on it.
+    """The app ``site`` in ``directory``: source ``public``, target ``www/site`` on this machine, or on it over ``sshd``.
 
-    ``variables`` are added to the environment of each command; for a deploy on this machine, the host's program sees
-    them too. ``shell`` is what stands before each command's arguments, such as a program that drops rights.
+    ``settings``, ``host`` and ``static`` become deploy.toml, unless ``configured`` is false. ``variables`` are added to
+    the environment of each command; for a deploy on this machine, the host's program sees them too.
     """
 
     def __init__(self, directory: Path, *, sshd: Sshd | None = None, url: str = "") -> None:
@@ -66,6 +66,8 @@ class Deployment:
         self.root = self.parent / ".deployer" / "site"
         self.state = self.root / "state"
         self.home = directory / "home"
+        self.working_directory = directory
+        self.configured = True
         self.variables: dict[str, str] = {}
         self.settings: dict[str, Any] = {"app": "site", "strategy": "static", "url": url, "lock_wait": 2}
         self.static: dict[str, Any] = {"source": "public", "target": str(self.target)}
@@ -97,10 +99,11 @@ class Deployment:
 
     def command(self, *arguments: str, variables: Mapping[str, str] | None = None) -> Ran:
         """Run one command to its end."""
-        self.configure()
+        if self.configured:
+            self.configure()
         ended = subprocess.run(
             [sys.executable, "-m", "deployer", *arguments],
-            cwd=self.directory,
+            cwd=self.working_directory,
             env=self.environment() | dict(variables or {}),
             stdin=subprocess.DEVNULL,
             capture_output=True,
