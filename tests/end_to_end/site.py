@@ -16,13 +16,17 @@ from pathlib import Path
 from deployer.journal import Event, parse
 from tests.sshd import Sshd
 
-__all__ = ["MARK", "Client", "Ended", "Running", "Site", "read_release", "version", "wait_until"]
+__all__ = ["MARK", "Client", "Ended", "Running", "Site", "link_tools", "read_release", "version", "wait_until"]
 
 ROOT = Path(__file__).resolve().parents[2]
 MARK = "DEPLOYED_SITE_TEST"
 """The variable by which all processes of a test are found, orphans too; the host's side gets it from sshd's SetEnv."""
 SECONDS = 60.0  # for one command: far more than any needs, and less than a hanging one would take
-PAGES = SAME = 24
+TOOLS = (
+    "sh tar find stat sha256sum dd mv ln df date mkdir rm rmdir cp chmod touch head tail tr wc sort id readlink cat sleep "
+    "gzip zstd uname"
+)
+PAGES = 24
 
 Release = dict[str, bytes]
 
@@ -59,6 +63,13 @@ def _read(opened: int) -> bytes:
     while piece := os.read(opened, 1 << 20):
         pieces.append(piece)
     return b"".join(pieces)
+
+
+def link_tools(directory: Path) -> None:
+    """Make a directory that can be all of a host's PATH: none of its tools can exchange two names in one step."""
+    for tool in TOOLS.split():
+        if found := shutil.which(tool):
+            (directory / tool).symlink_to(found)
 
 
 def wait_until(condition: Callable[[], object], seconds: float, *, step: float = 0.01) -> bool:

@@ -11,7 +11,6 @@ import itertools
 import os
 import random
 import secrets
-import shutil
 import signal
 import statistics
 import threading
@@ -26,7 +25,7 @@ import pytest
 
 from tests.conftest import need
 from tests.end_to_end.processes import marked, name_of, programs, send, tree_of
-from tests.end_to_end.site import MARK, Client, Running, Site, wait_until
+from tests.end_to_end.site import MARK, Client, Running, Site, link_tools, wait_until
 from tests.end_to_end.visitors import Visitors
 from tests.nginx import Nginx
 from tests.sshd import sshd_for_tests
@@ -38,10 +37,6 @@ VICTIMS = ("client", "shell", "shell and its children", "session")
 ROUNDS = 4  # of one site: the first finds a plain directory, or nothing
 BEGINNINGS = ("directory", "directory", "nothing")
 SHORT = 10.0  # seconds that a run after a kill may take: it waits for no lease
-TOOLS = (
-    "sh tar find stat sha256sum dd mv ln df date mkdir rm rmdir cp chmod touch head tail tr wc sort id readlink cat sleep "
-    "gzip zstd uname"
-)
 
 
 @dataclass(slots=True)
@@ -194,9 +189,7 @@ def without_exchange(directory: Path) -> Path:
     """A directory of tools that is all of PATH: none of them can exchange two names in one step."""
     tools = directory / "tools"
     tools.mkdir()
-    for tool in TOOLS.split():
-        if found := shutil.which(tool):
-            (tools / tool).symlink_to(found)
+    link_tools(tools)
     return tools
 
 

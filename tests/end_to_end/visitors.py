@@ -38,8 +38,8 @@ class Visitors:
     when it ended. ``problems`` are what was seen besides.
     """
 
-    def __init__(self, site: Site, port: int) -> None:
-        self._site, self._port = site, port
+    def __init__(self, site: Site, port: int, *, pause: float = PAUSE) -> None:
+        self._site, self._pause = site, pause
         self._expected = Expected(frozenset(), missing=True)
         self._ending = threading.Event()
         self._connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
@@ -69,7 +69,7 @@ class Visitors:
         self._connection.close()
 
     def _repeat(self, visit: Callable[[], None]) -> None:
-        while not self._ending.wait(PAUSE) and len(self.problems) < 10:
+        while not self._ending.wait(self._pause) and len(self.problems) < 10:
             try:
                 visit()
             except Exception as error:  # whatever it is, a visitor should not have met it
