@@ -72,9 +72,9 @@ def carry_out(
 ) -> None:
     """Run ``plan`` to its end: the new release live and confirmed, or the old one live.
 
-    ``uninterrupted`` is entered once the release has passed: from there a signal waits. ``gate`` is
-    None where nothing can be asked. Raises GateFailed after an
-    automatic rollback, StateUnknown when it cannot be known what is live, or what the host reported before the switch.
+    ``gate`` is None where nothing can be asked. ``uninterrupted`` is entered once the gate has decided: from there a
+    signal waits. Raises GateFailed after an automatic rollback, StateUnknown when it cannot be known what is live, or
+    what the host reported before the switch.
     """
     if plan.switch is None:
         return
