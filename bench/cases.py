@@ -8,12 +8,13 @@ from dataclasses import dataclass
 from bench.measure import Reading
 from bench.site import Site
 
-__all__ = ["CASES", "LINK_RATE", "ROUND_TRIP", "Case", "Check", "checks"]
+__all__ = ["BARE_SSH", "CASES", "LINK_RATE", "ROUND_TRIP", "Case", "Check", "checks"]
 
 ROUND_TRIP = 0.050  # seconds
 LINK_RATE = 100  # Mbit/s in each direction
 SCP_LIMIT = 0.02
 RSYNC = "rsync -az + swap"
+BARE_SSH = "ssh host true"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,15 +54,16 @@ CASES = (
 )
 
 
-def checks(case: Case, readings: dict[str, Reading], ssh: float, scp: float | None) -> list[Check]:
-    """The case's targets; ``ssh`` and ``scp`` are the seconds of a bare connection and of ``scp -r`` of all files."""
+def checks(case: Case, readings: dict[str, Reading], scp: float | None) -> list[Check]:
+    """The case's targets; ``scp`` is the seconds of ``scp -r`` of all files."""
+    ssh = readings[BARE_SSH].seconds
     ours = readings.get("deployer run")
     seconds = ours.seconds if ours else None
     found = []
     if RSYNC in readings:
         found.append(_factor(case.of_rsync, RSYNC, readings[RSYNC].seconds, seconds))
     if case.of_ssh is not None:
-        found.append(_factor(case.of_ssh, "ssh host true", ssh, seconds))
+        found.append(_factor(case.of_ssh, BARE_SSH, ssh, seconds))
     if case.of_link is not None and ours is not None:
         limit = ours.sent * 8 / (LINK_RATE * 1e6) + ssh
         found.append(_factor(case.of_link, "(bytes sent / link speed + ssh host true)", limit, seconds))

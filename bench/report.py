@@ -7,14 +7,14 @@ import platform
 import subprocess
 from collections.abc import Sequence
 
-from bench.cases import LINK_RATE, ROUND_TRIP, RSYNC, Case, Check
+from bench.cases import BARE_SSH, LINK_RATE, ROUND_TRIP, RSYNC, Case, Check
 from bench.measure import Reading
 from bench.site import Shape
 
 __all__ = ["case_section", "introduction", "table"]
 
 
-def introduction(shape: Shape, size: int, runs: int) -> str:
+def introduction(shape: Shape, size: int, runs: int, place: str) -> str:
     """What was measured, and on what."""
     load = ", ".join(f"{value:.1f}" for value in os.getloadavg())
     kernel, python = f"{platform.system()} {platform.release()}", f"Python {platform.python_version()}"
@@ -28,7 +28,7 @@ Written by `python -m bench --write`; every number of a table comes from the sam
 - The link: {ROUND_TRIP * 1e3:.0f} ms round trip and {LINK_RATE} Mbit/s each way; a relay in front of a
   real OpenSSH server. "sent" and "received" are bytes on the link.
 - Medians of {runs} runs (one for tar and scp, which cost the same in every case), the contenders in turn. Each keeps its
-  own target on the server, and what it deployed is compared with the site.
+  own target on the server, and what it deployed is compared with the site. All files are {place}.
 - The swap is a second `ssh` that renames a link over the live one; tar does it in its own connection. rsync goes into
   the same folder every time, so its files change while visitors read them; deployer's releases are whole.
 - The machine: {os.cpu_count()} cores, {kernel}, {python}, load {load} at the start.
@@ -36,19 +36,19 @@ Written by `python -m bench --write`; every number of a table comes from the sam
 """
 
 
-def case_section(case: Case, readings: dict[str, Reading], ssh: float, checks: Sequence[Check]) -> str:
+def case_section(case: Case, readings: dict[str, Reading], checks: Sequence[Check]) -> str:
     """One case: a row per contender, then the targets."""
-    base = readings[RSYNC].seconds if RSYNC in readings else None
+    base, ssh = readings[RSYNC].seconds, readings[BARE_SSH].seconds
     rows = [
         (
             name,
             f"{reading.seconds:.2f}",
-            f"{reading.seconds / base:.2f}" if base else "",
+            f"{reading.seconds / base:.2f}",
             f"{reading.seconds / ssh:.1f}",
             f"{reading.sent / 1e6:.2f}",
             f"{reading.received / 1e6:.2f}",
         )
-        for name, reading in [*readings.items(), ("ssh host true", Reading(ssh, 0))]
+        for name, reading in readings.items()
     ]
     columns = ("", "seconds", f"x {RSYNC}", "x ssh true", "sent MB", "received MB")
     lines = "\n".join(f"- {check.text}: **{check.verdict}**" for check in checks)
