@@ -86,7 +86,7 @@ class Bench:
 
     def _measure(self, case: Case) -> dict[str, Reading]:
         """Every contender deploys the same builds, and another one begins each time; a bare ssh shows the machine's mood."""
-        readings: dict[str, list[Reading]] = {contender.name: [] for contender in self.contenders} | {BARE_SSH: []}
+        readings: dict[str, list[Reading]] = {name: [] for name in (*(each.name for each in self.contenders), BARE_SSH)}
         for number in range(self.runs):
             case.change(self.site)
             turn = number % len(self.contenders)

@@ -59,9 +59,7 @@ def checks(case: Case, readings: dict[str, Reading], scp: float | None) -> list[
     ssh = readings[BARE_SSH].seconds
     ours = readings.get("deployer run")
     seconds = ours.seconds if ours else None
-    found = []
-    if RSYNC in readings:
-        found.append(_factor(case.of_rsync, RSYNC, readings[RSYNC].seconds, seconds))
+    found = [_factor(case.of_rsync, RSYNC, readings[RSYNC].seconds, seconds)]
     if case.of_ssh is not None:
         found.append(_factor(case.of_ssh, BARE_SSH, ssh, seconds))
     if case.of_link is not None and ours is not None:
