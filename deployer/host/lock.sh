@@ -1,6 +1,21 @@
 # shellcheck shell=sh
 # The lock: a directory with one entry, its owner's, in which everything before the switch is made.
 
+full() { # true when the disk has no more blocks or no more inodes
+    # shellcheck disable=SC2046
+    set -- $(df -Pk "$parent" 2>/dev/null | tail -n 1)
+    [ "${4:-1024}" -ge 512 ] || return 0
+    # shellcheck disable=SC2046
+    set -- $(df -Pi "$parent" 2>/dev/null | tail -n 1)
+    [ "${4:-1}" = 0 ]
+}
+
+cannot() { # DO: a write failed, because we were deposed, the disk is full, or for the reason that tools have printed
+    [ ! "$held" ] || [ -d "$work" ] || fail deposed 'the lock was taken away: another deploy, or unlock, broke it'
+    ! full || fail failed "the disk of $parent on the host is full: free some space"
+    fail failed "cannot $1; see the disk space and the permissions there"
+}
+
 process() { # PID: sets $start (empty when it is gone) and $condition (its state letter)
     start='' condition=''
     { IFS= read -r line <"/proc/$1/stat"; } 2>/dev/null || return 0
@@ -29,8 +44,12 @@ stale() { # ENTRY: true when its owner is dead or silent; sets $owner, and $why 
         process "$pid"
         if [ "$start" != "$began" ]; then why=dead && return 0; fi
     fi
-    age=$(stat -c %Y "$1/lease" 2>/dev/null) || return 1
-    [ $(($(date +%s) - age)) -gt "$lease" ] && why=silent
+    older "$1/lease" && why=silent
+}
+
+older() { # FILE: true when it was not written to for longer than the lease, by the host's clock
+    age=$(stat -c %Y "$1" 2>/dev/null) || return 1
+    [ $(($(date +%s) - age)) -gt "$lease" ]
 }
 
 depose() { # ENTRY: take its directory away under the owner's own name, so that only this owner can be hit
@@ -72,15 +91,12 @@ try_lock() {
 take_lock() { # WAIT seconds
     claim=$state/claim.$nonce empty=0 told=''
     mkdir "$claim" "$claim/link" && printf '%s %s %s %s\n%s\n' $$ "$start" "$boot" "$space" "$label" >"$claim/owner" &&
-        true >"$claim/lease" || fail failed "cannot write to $state on the host"
+        true >"$claim/lease" || cannot "write to $state on the host"
     uptime
-    deadline=$((up + $1))
+    deadline=$((up + $1)) told_at=$up
     until try_lock; do
         uptime
-        if [ "$up" -ge "$deadline" ] && [ "$empty" = 0 ]; then
-            rm -rf "$claim"
-            fail held "${owner:-another deploy}"
-        fi
+        [ "$up" -lt "$deadline" ] || [ "$empty" != 0 ] || fail held "${owner:-another deploy}"
         if [ "$told" != "$owner" ] || [ $((up - told_at)) -ge 30 ]; then
             # Also how a waiting program learns that its client is gone, and the client that the host is not.
             printf '%s ~ waiting for the lock: %s\n' "$mark" "$owner" >&3 || exit 1

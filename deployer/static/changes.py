@@ -36,16 +36,13 @@ class Changes:
     links: dict[str, str]
     sent: dict[str, Entry]
     copied: dict[str, str]
+    bytes_needed: int
+    """Disk space for the contents that are new on the host, sent or copied, in whole blocks."""
 
     @property
     def deleted(self) -> int:
         """How many paths the new release does not have any more, moved ones included."""
         return sum(1 for change in self.listing if change.action in ("remove", "move"))
-
-    @property
-    def bytes_needed(self) -> int:
-        """Disk space for the contents that are new on the host, in whole blocks."""
-        return sum(-(-entry.size // BLOCK) * BLOCK + BLOCK // 8 for entry in self.sent.values())
 
 
 def compare(base: Base, wanted: Manifest) -> Changes:
@@ -78,7 +75,9 @@ def compare(base: Base, wanted: Manifest) -> Changes:
             place = places[f"{entry.mode}/{key}"] = f"b/{key}.{entry.mode}"
             sent[place] = entry
             links[entry.path] = place
-    return Changes(tuple(_listing(base, wanted)), links, sent, copied)
+    made = [*sent.values(), *(base.entries[origin] for origin in copied.values())]
+    needed = sum(-(-entry.size // BLOCK) * BLOCK + BLOCK // 8 for entry in made)
+    return Changes(tuple(_listing(base, wanted)), links, sent, copied, needed)
 
 
 def _can_be_listed(path: str) -> bool:

@@ -42,7 +42,7 @@ def read_facts(reply: Reply) -> Facts:
         newest=reply.text("newest"),
         unchanged=reply.text("unchanged") == "yes",
         tampered=reply.text("seal") == "broken",
-        free_bytes=reply.number("free_bytes"),
+        free_bytes=reply.number("free_kilobytes") * 1024,
         codec=reply.text("codec", "gzip"),
         exchange=reply.text("exchange"),
         newest_time=max(reply.number("newest_time"), reply.number("live_mtime")),

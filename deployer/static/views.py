@@ -65,7 +65,7 @@ def status(config: Config, reply: Reply) -> dict[str, Any]:
         "commit": reply.text(f"{live}.commit"),
         "last_deploy": _last(events[-1], running=running) if events else None,
         "lock": {"held": held, "owner": reply.text("lock"), "stale": bool(reply.text("lock_stale"))},
-        "free_bytes": reply.number("free_bytes"),
+        "free_bytes": reply.number("free_kilobytes") * 1024,
         "interrupted": f"the switch to {short(pending)}; the next run finishes or undoes it"
         if pending and not running
         else "",

@@ -101,7 +101,7 @@ def test_no_release_is_an_empty_list() -> None:
 def test_status_of_a_good_deploy(config: Config) -> None:
     """Live release, the last deploy with who made it, no lock, free space."""
     found = status(
-        config, reply(deployed("1", A) + deployed("2", B, A), live=B, free_bytes="1000", **about(B, commit="bbbbbbb"))
+        config, reply(deployed("1", A) + deployed("2", B, A), live=B, free_kilobytes="1000", **about(B, commit="bbbbbbb"))
     )
     assert found == {
         "app": "blog",
@@ -116,7 +116,7 @@ def test_status_of_a_good_deploy(config: Config) -> None:
             "error": "",
         },
         "lock": {"held": False, "owner": "", "stale": False},
-        "free_bytes": 1000,
+        "free_bytes": 1_024_000,
         "interrupted": "",
     }
 
@@ -166,7 +166,7 @@ def test_an_interrupted_switch_is_told(config: Config) -> None:
 
 def test_status_before_the_first_deploy(config: Config) -> None:
     """Nothing is live, nothing was ever done."""
-    found = status(config, reply(live="", kind="none", free_bytes="5"))
+    found = status(config, reply(live="", kind="none", free_kilobytes="5"))
     assert (found["live_release"], found["last_deploy"]) == ("", None)
 
 

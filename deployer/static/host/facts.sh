@@ -39,7 +39,7 @@ do_facts() { # what a run must know; the wanted digest spares the manifest when 
     fact live "$live"
     # shellcheck disable=SC2046
     set -- $(df -Pk "$parent" | tail -n 1)
-    fact free_bytes "$(($4 * 1024))"
+    fact free_kilobytes "$4"
     if command -v zstd >/dev/null 2>&1; then fact codec zstd; else fact codec gzip; fi
     youngest=''
     for directory in "$root"/releases/*T*Z-*; do

@@ -17,7 +17,8 @@ heal_adoption() { # a kill between the steps of taking over a plain directory
 heal() { # with the lock held; says what it found in the fact "healed"
     rm -rf "$state"/broken.* "$state"/app.* "$state"/version.*
     for claim in "$state"/claim.*; do
-        [ -d "$claim" ] && stale "$claim" && rm -rf "$claim"
+        [ -d "$claim" ] || continue
+        if stale "$claim" || { [ ! -s "$claim/owner" ] && older "$claim"; }; then rm -rf "$claim"; fi
     done
     find_live
     pending_release='' pending_previous=''

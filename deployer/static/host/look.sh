@@ -8,7 +8,7 @@ do_inspect() { # everything that the looking commands show
     fact live "$live"
     # shellcheck disable=SC2046
     set -- $(df -Pk "$parent" | tail -n 1)
-    fact free_bytes "$(($4 * 1024))"
+    fact free_kilobytes "$4"
     for entry in "$lock"/*; do
         [ -d "$entry" ] || continue
         if stale "$entry"; then fact lock_stale "$why"; fi

@@ -3,6 +3,7 @@
 
 finish() { # a deposed owner finds its directory gone and leaves everything to the one that deposed it
     trap '' TERM INT HUP
+    [ -z "$claim" ] || rm -rf "$claim"
     [ "$held" ] && [ -d "$work" ] || return 0
     find_live
     adopted=$previous

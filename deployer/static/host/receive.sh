@@ -15,14 +15,8 @@ receive() { # CODEC
     *) frames | gzip -dc | (cd "$work" && exec tar -xo "$@" -f -) ;;
     esac
     result=$?
-    [ -d "$work" ] || fail deposed "the lock was taken away: another deploy, or unlock, broke it"
-    [ -f "$work/complete" ] || [ "$result" != 0 ] || fail failed 'the upload was cut'
-    if [ "$result" != 0 ]; then
-        # shellcheck disable=SC2046
-        set -- $(df -Pk "$parent" | tail -n 1)
-        [ "$4" -gt 1024 ] || fail failed "the disk of $parent on the host is full"
-        fail failed "the host could not unpack the upload (tar said why above, or the connection was cut)"
-    fi
+    [ "$result" = 0 ] && [ -f "$work/complete" ] ||
+        cannot 'unpack the upload on the host (tar said why, or the connection was cut)'
     uptime
     renewed=$up
 }
@@ -32,13 +26,13 @@ do_contents() { # a batch: sums, what is sent (new/PATH, b/KEY), links to what t
     if [ ! -L "$work/old" ]; then
         find_live
         case $kind in link) old=$root/releases/$live ;; *) old=$target/. ;; esac
-        ln -s "$old" "$work/old" || fail deposed 'the lock was taken away'
+        ln -s "$old" "$work/old" || cannot 'write to the lock directory on the host'
     fi
     receive "$codec"
-    [ ! -d "$work/k644" ] || working copy_known || fail failed 'the host could not copy files that it already has: see its disk space'
+    [ ! -d "$work/k644" ] || working copy_known || cannot 'copy on the host what it has already'
     [ -z "$checker" ] || working checked || fail failed "$differs"
     [ -s "$work/sums" ] || return 0
-    mv "$work/sums" "$work/checking" || fail deposed 'the lock was taken away'
+    mv "$work/sums" "$work/checking" || cannot 'write to the lock directory on the host'
     # While the next batch travels.
     (cd "$work" && exec sha256sum -c checking >/dev/null) 3>&- </dev/null &
     checker=$!
@@ -66,10 +60,10 @@ do_tree() { # a tar of new/ (directories, links into b/, c*/ and old/) and recor
     journal contents done ''
     found=$(cd "$work/new" && find . -print0 | tr -dc '\000' | wc -c)
     [ "$((found))" = "$count" ] || fail failed "the new release has $((found)) entries instead of $count; nothing was switched"
-    working seal_new || fail failed 'cannot write the record of the new release on the host: see its disk space'
+    working seal_new || cannot 'write the record of the new release on the host'
     built=$release
     mv "$work/record" "$state/records/$release" && mv "$work/new" "$root/releases/$release" ||
-        fail deposed 'the lock was taken away'
+        cannot "move the new release into $root/releases on the host"
     journal tree done "$release"
 }
 

@@ -19,6 +19,10 @@ do_site() {
     if [ -L "$target" ] && case $(readlink "$target") in ".deployer/$name/releases/"*) false ;; esac then
         fail failed "$target is a link that deployer did not make (to $(readlink "$target")): remove it or choose another target"
     fi
+    for directory in "$root" "$state"; do
+        [ ! -d "$directory" ] || { [ -x "$directory" ] && [ -w "$directory" ]; } ||
+            fail failed "$directory on the host belongs to $(stat -c %U "$directory"), not to $(id -un): log in as that user, or sudo chown -R $(id -un) '$root'"
+    done
     identify
     recorded=''
     [ ! -f "$state/app" ] || { first_line "$state/app" && recorded=$line; }
@@ -26,7 +30,6 @@ do_site() {
         fail invalid "$target belongs to the app \"$recorded\" on this host, not to \"$app\": choose another target or app name"
     [ ! -f "$state/version" ] || { first_line "$state/version" && [ "$line" = 1 ]; } ||
         fail failed "the state in $state was written by a newer deployer (version $line): use that one"
-    [ ! -e "$root" ] || [ -x "$root" ] || fail failed "$root on the host is not ours to enter: see who owns it"
 }
 
 find_live() { # sets $kind (link, directory, none) and $live (a release name, or empty)
@@ -45,11 +48,11 @@ make_state() {
     [ -w "$parent" ] || fail failed "$(id -un) cannot write to $parent on the host: sudo chown $(id -un) '$parent'"
     for directory in "$parent/.deployer" "$root" "$root/releases"; do
         [ -d "$directory" ] || mkdir -m 711 "$directory" 2>/dev/null || [ -d "$directory" ] ||
-            fail failed "cannot make $directory on the host: see who owns its parent, and the disk space"
+            cannot "make $directory on the host"
     done
     for directory in "$state" "$state/records" "$state/logs"; do
         [ -d "$directory" ] || mkdir -m 700 "$directory" 2>/dev/null || [ -d "$directory" ] ||
-            fail failed "cannot make $directory on the host: see who owns its parent, and the disk space"
+            cannot "make $directory on the host"
     done
     # shellcheck disable=SC2046
     set -- $(stat -c %d "$parent" "$state")
@@ -57,5 +60,5 @@ make_state() {
     [ "$recorded" ] || {
         printf '%s\n' "$app" >"$state/app.$nonce" && mv -f "$state/app.$nonce" "$state/app" &&
             printf '1\n' >"$state/version.$nonce" && mv -f "$state/version.$nonce" "$state/version"
-    } || fail failed "cannot write to $state on the host"
+    } || cannot "write to $state on the host"
 }

@@ -39,14 +39,16 @@ adopt() { # the plain directory at $target becomes the release $previous, and th
     stage=$parent/.$name.deployer-$nonce
     mkdir "$state/records/$adopted" && fingerprint "$target" >"$state/records/$adopted/seal" &&
         printf 'adopted yes\n' >"$state/records/$adopted/facts" && true >"$state/records/$adopted/served" ||
-        fail failed "cannot write to $state on the host"
-    mv "$work/link/$name" "$stage" || fail deposed 'the lock was taken away'
+        cannot "write to $state on the host"
+    mv "$work/link/$name" "$stage" || cannot "write to $parent on the host"
     if swap "$stage" "$target" 2>/dev/null; then
         switched=yes
         keep_adopted "$stage"
     else
-        mv "$target" "$stage.old" || fail failed "cannot move $target on the host: see who owns it"
-        mv "$stage" "$target"
+        # The slash lets only a plain directory be moved, never the link of a deploy that deposed us; and whoever
+        # deposes takes the stage away.
+        [ -L "$stage" ] && mv "$target/" "$stage.old" || cannot "move $target on the host"
+        mv "$stage" "$target" || { mv "$stage.old" "$target" && cannot "put a link at $target on the host"; }
         switched=yes
         keep_adopted "$stage.old"
     fi
@@ -79,14 +81,14 @@ do_switch() {
     [ -d "$root/releases/$release" ] && [ -d "$state/records/$release" ] || fail failed "the host has no release $release"
     previous=$expected
     printf '%s %s\n' "$release" "$previous" >"$work/pending" && mv -f "$work/pending" "$state/pending" ||
-        fail deposed 'the lock was taken away'
+        cannot "write to $state on the host"
     journal switch begin "$release" "$members"
     renew
     if [ "$kind" = directory ]; then
-        ln -s ".deployer/$name/releases/$release" "$work/link/$name" || fail deposed 'the lock was taken away'
+        ln -s ".deployer/$name/releases/$release" "$work/link/$name" || cannot 'write to the lock directory on the host'
         adopt
     else
-        point "$release" || fail deposed 'the lock was taken away, so nothing was switched'
+        point "$release" || cannot "put the link at $target on the host"
         switched=yes
     fi
     built=$release
@@ -151,5 +153,5 @@ prune() { # KEEP: the newest, the live one and the one before it stay
 
 do_log() { # the deploy's output, in frames
     IFS= read -r release || exit 1
-    frames >>"$state/logs/$release" || fail failed 'the log was cut'
+    frames >>"$state/logs/$release" || cannot 'write the log on the host'
 }
