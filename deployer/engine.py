@@ -134,7 +134,8 @@ def _follow(wanted: tuple[Step, ...], replies: Iterator[Reply], steps: Steps) ->
     for step in wanted:
         steps.reporter.step_started(step.name, step.summary)
         for _ in step.requests:
-            next(replies)
+            for text in next(replies).every("warning"):
+                steps.reporter.warning(text)
         now = steps.clock.monotonic()
         steps.ended(step.name, now - began)
         began = now

@@ -66,9 +66,12 @@ alone() { # true when ours is the only claim: the second of two claims always se
 
 try_lock() {
     if mkdir "$lock" 2>/dev/null; then
-        mv "$state/claim.$nonce" "$work" 2>/dev/null || return 1
+        mv "$claim" "$work" 2>/dev/null || {
+            rmdir "$lock" 2>/dev/null
+            return 1
+        }
         alone && return 0
-        mv "$work" "$state/claim.$nonce"
+        mv "$work" "$claim"
         rmdir "$lock" 2>/dev/null
         return 1
     fi
@@ -89,7 +92,7 @@ try_lock() {
 }
 
 take_lock() { # WAIT seconds
-    claim=$state/claim.$nonce empty=0 told=''
+    claim=$state/claim.$nonce empty=0 told='' owner=''
     mkdir "$claim" "$claim/link" && printf '%s %s %s %s\n%s\n' $$ "$start" "$boot" "$space" "$label" >"$claim/owner" &&
         true >"$claim/lease" || cannot "write to $state on the host"
     uptime
@@ -102,7 +105,8 @@ take_lock() { # WAIT seconds
             printf '%s ~ waiting for the lock: %s\n' "$mark" "$owner" >&3 || exit 1
             told=$owner told_at=$up
         fi
-        true >"$claim/lease"
+        # A waiter that was paused for long may find that others have cleared its claim away.
+        { true >"$claim/lease"; } 2>/dev/null || fail deposed "this deploy was silent for longer than its lease of $lease s"
         sleep 0.2 2>/dev/null || sleep 1
     done
     held=yes

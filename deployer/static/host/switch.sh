@@ -62,7 +62,7 @@ keep_adopted() { # DIRECTORY: the former site, as a release; copied when its own
         fingerprint "$root/releases/$adopted" >"$state/records/$adopted/seal"
         rm -rf "$parent/.$name.before-deployer" 2>/dev/null
         mv "$1" "$parent/.$name.before-deployer" 2>/dev/null
-        fact left_behind "$parent/.$name.before-deployer"
+        fact warning "the former site was copied, because its owner does not let us move it; when the new one is good, sudo rm -r '$parent/.$name.before-deployer'"
     fi
 }
 
