@@ -97,16 +97,23 @@ def _arguments(values: dict[str, Any]) -> Arguments:
     )
 
 
-@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})
+_ABOUT = """Deploy to the servers you own, and measure on every deploy whether a request was dropped.
+
+\b
+deployer run         deploy what deploy.toml says
+deployer plan        say what run would do, and change nothing
+deployer rollback    switch back to the previous release
+"""
+
+
+@click.group(
+    cls=_Commands,
+    help=_ABOUT,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120},
+)
 @click.version_option(__version__, package_name="deployer", message="deployer %(version)s")
 def program() -> None:
-    r"""Deploy to the servers you own, and measure on every deploy whether a request was dropped.
-
-    \b
-    deployer run                    deploy what deploy.toml says
-    deployer plan                   say what run would do, and change nothing
-    deployer rollback               switch back to the previous release
-    """
+    """Hold the commands."""
 
 
 def _command(name: str, *parameters: click.Parameter) -> Callable[[Callable[..., int]], click.Command]:

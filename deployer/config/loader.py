@@ -126,7 +126,7 @@ def _require(settings: Settings, file: str) -> None:
     if missing:
         ways = [f"{option.key}: by {file or FILE_NAME}, {option.flag} or {option.variable}" for option in missing]
         names = ", ".join(option.key for option in missing)
-        raise InvalidInput(f"{file or 'the configuration'} lacks {names}", hint="\n  ".join(ways))
+        raise InvalidInput(f"{file or 'the configuration'} lacks {names}", hint="\n".join(ways))
     if settings.get(("health", "contains")) and not settings.get(("url",)) and not settings.get(("health", "url")):
         raise InvalidInput("health.contains needs a URL to look at", hint="give url or health.url")
 

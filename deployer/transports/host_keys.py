@@ -120,8 +120,8 @@ class Pins:
         return (
             "Check it on the server, reached another way (the provider's console): "
             f"`ssh-keygen -lf /etc/ssh/ssh_host_{kind}_key.pub`\n"
-            "  must show the same fingerprint. Only then pin it (host_key, --host-key or DEPLOYER_HOST_KEY):\n"
-            f"  {self.name} {seen.line}"
+            "must show the same fingerprint. Only then pin it (host_key, --host-key or DEPLOYER_HOST_KEY):\n"
+            f"{self.name} {seen.line}"
         )
 
 
