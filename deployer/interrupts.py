@@ -27,6 +27,11 @@ class Interrupts:
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, self._arrived)
 
+    def ignore(self) -> None:
+        """Nothing is left to interrupt. Python itself would die of a signal that comes while it ends."""
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.SIG_IGN)
+
     @contextlib.contextmanager
     def held(self) -> Iterator[None]:
         """One signal waits, and is dropped at the end: what was begun is done by then."""

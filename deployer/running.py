@@ -109,6 +109,7 @@ class _Work:
         try:
             deploy(result, strategy, world, success=success)
         finally:
+            interrupts.ignore()
             self._display.close()
         self._tell(result)
         return result.error.exit_code if result.error else 0

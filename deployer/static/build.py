@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
+import time
 from collections import deque
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,6 +18,8 @@ from deployer.ports import Reporter
 __all__ = ["run_build"]
 
 LAST_LINES = 10
+GRACE_SECONDS = 1.0
+"""How long a build that is ended may clean up. A deploy that is interrupted has five seconds in all."""
 _SECRET_VARIABLES = frozenset({"DEPLOYER_KEY", "DEPLOYER_KEY_PASSPHRASE", "DEPLOYER_GITHUB_TOKEN"})
 
 
@@ -43,10 +47,21 @@ def run_build(command: str, directory: Path, environment: Mapping[str, str], rep
                 reporter.output(line)
             status = process.wait()
         except BaseException:
-            # The whole group: make's children would go on building otherwise.
-            os.killpg(process.pid, signal.SIGTERM)
+            _end(process)
             raise
     if status != 0:
         ended = f"was killed by signal {-status}" if status < 0 else f"ended with exit code {status}"
         message = f"the build command {command!r} {ended}; nothing was deployed"
         raise DeployFailed(message, hint="\n".join(last))
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """End the whole group: make's children would go on building otherwise, and some do not listen to SIGTERM."""
+    deadline = time.monotonic() + GRACE_SECONDS
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGTERM)
+        while time.monotonic() < deadline:
+            process.poll()  # or it would stay in its group for ever
+            os.killpg(process.pid, 0)
+            time.sleep(0.02)
+        os.killpg(process.pid, signal.SIGKILL)

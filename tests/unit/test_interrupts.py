@@ -64,3 +64,10 @@ def test_an_error_while_held_ends_the_time(interrupts: Interrupts) -> None:
         raise ValueError("x")
     with pytest.raises(KeyboardInterrupt):
         send(signal.SIGINT)
+
+
+def test_at_the_end_no_signal_counts(interrupts: Interrupts) -> None:
+    """What is told of a deploy, and the exit code, stay true while the program ends."""
+    interrupts.ignore()
+    for number in SIGNALS:
+        send(number)
