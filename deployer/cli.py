@@ -51,6 +51,14 @@ class _Commands(click.Group):
             command.params += _common_options()
         return command
 
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command; Ctrl-C before it takes signals over has interrupted nothing, but is still code 130."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            click.echo("error: interrupted", err=True)
+            ctx.exit(Interrupted.exit_code)
+
 
 def _common_options() -> list[click.Parameter]:
     from deployer.config import OPTIONS
