@@ -100,8 +100,8 @@ take_lock() { # WAIT seconds
     until try_lock; do
         uptime
         [ "$up" -lt "$deadline" ] || [ "$empty" != 0 ] || fail held "${owner:-another deploy}"
-        if [ "$told" != "$owner" ] || [ $((up - told_at)) -ge 30 ]; then
-            # Also how a waiting program learns that its client is gone, and the client that the host is not.
+        if [ "$told" != "$owner" ] || [ "$up" != "$told_at" ]; then
+            # Every second: only so does a waiting program learn that its client is gone.
             printf '%s ~ waiting for the lock: %s\n' "$mark" "$owner" >&3 || exit 1
             told=$owner told_at=$up
         fi

@@ -73,6 +73,7 @@ class Conversation:
         self._closing = threading.Event()
         self._failed = threading.Event()
         self._first_failure: DeployerError | None = None
+        self._noticed = b""
         self._receiver = threading.Thread(target=self._receive, name="deployer-receive", daemon=True)
         self._receiver.start()
         try:
@@ -203,7 +204,8 @@ class Conversation:
                 self._events.put(_Fact(name.decode(), lines.exactly(int(value))))
             case b".":
                 self._events.put(_Done(name.decode()))
-            case b"~":
+            case b"~" if rest != self._noticed:
+                self._noticed = rest
                 self._notify(f"{self._host}: {rest.decode('utf-8', 'replace')}")
             case b"!":
                 self._fail(self._failure(name.decode(), value.decode("utf-8", "replace")))
