@@ -8,18 +8,17 @@ import secrets
 import shutil
 import signal
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 
 from tests.conftest import need
+from tests.end_to_end.hanging import HangingServer
 from tests.end_to_end.processes import marked, name_of, send, tree_of
 from tests.end_to_end.site import MARK, Client, Ended, Running, Site, link_tools, wait_until
 from tests.end_to_end.visitors import Visitors
@@ -34,37 +33,6 @@ FIRST, PAUSED, OTHER = 1, 2, 3
 SEED = os.environ.get("DEPLOYER_KILLS_SEED") or secrets.token_hex(4)
 RANDOM_MOMENTS = 3
 WHOM = ("client", "shell", "host")  # the last is the shell with its children, as when a machine sleeps
-
-
-class HangingServer(ThreadingHTTPServer):
-    """Answers nothing until it is told to."""
-
-    def __init__(self) -> None:
-        self.asked, self.answering = threading.Event(), threading.Event()
-        super().__init__(("127.0.0.1", 0), _Hang)
-        threading.Thread(target=self.serve_forever, args=(0.05,), daemon=True).start()
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.server_port}/"
-
-    def __exit__(self, *error: object) -> None:
-        self.answering.set()
-        self.shutdown()
-        self.server_close()
-
-
-class _Hang(BaseHTTPRequestHandler):
-    def do_GET(self) -> None:
-        assert isinstance(self.server, HangingServer)
-        self.server.asked.set()
-        self.server.answering.wait(60)
-        self.send_response(200)
-        self.send_header("Content-Length", "0")
-        self.end_headers()
-
-    def log_message(self, *_: object) -> None:
-        """Say nothing."""
 
 
 class Moment:
@@ -276,7 +244,7 @@ def outcomes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Fut
     www = directory / "www"
     www.mkdir()
     with (
-        sshd_for_tests(directory, config=[f"SetEnv {MARK}={mark}"]) as sshd,
+        sshd_for_tests(directory, host_key_types=("ed25519",), config=[f"SetEnv {MARK}={mark}"]) as sshd,
         Nginx(www, directory / "nginx") as nginx,
         ThreadPoolExecutor(len(NAMES)) as pool,
     ):

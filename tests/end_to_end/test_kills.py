@@ -202,7 +202,7 @@ def lanes(tmp_path: Path) -> Iterator[dict[str, Lane]]:
     with contextlib.ExitStack() as stack:
         found = {"local": Lane("local", Client(tmp_path, mark), exchange=True)}
         for kind, more in (("ssh", ""), ("plain-ssh", f" PATH={without_exchange(tmp_path)}")):
-            sshd = stack.enter_context(sshd_for_tests(tmp_path, config=[environment + more]))
+            sshd = stack.enter_context(sshd_for_tests(tmp_path, host_key_types=("ed25519",), config=[environment + more]))
             found[kind] = Lane(kind, Client(tmp_path, mark, sshd), exchange=not more)
         yield found
     assert wait_until(lambda: not marked(mark), 8, step=0.1), [name_of(pid) for pid in marked(mark)]

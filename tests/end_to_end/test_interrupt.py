@@ -1,0 +1,258 @@
+"""Ctrl-C and SIGTERM at every step: the command ends within five seconds, and leaves the site as it promises."""
+
+from __future__ import annotations
+
+import os
+import random
+import secrets
+import shutil
+import signal
+import socket
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pytest
+
+from tests.end_to_end.hanging import HangingServer
+from tests.end_to_end.processes import marked, name_of, send
+from tests.end_to_end.site import MARK, Client, Ended, Running, Site, link_tools, wait_until
+from tests.relay import Relay
+from tests.sshd import Sshd, sshd_for_tests
+
+LIMIT = 5.0
+IMMEDIATE = 8.0  # seconds for the next run: no lease passes, though the machine may be busy
+OLD, NEW, NEXT = 1, 2, 3
+ROUNDS = 16
+SEED = os.environ.get("DEPLOYER_KILLS_SEED") or secrets.token_hex(4)
+SIGNALS = {"SIGTERM": (signal.SIGTERM,), "Ctrl-C twice": (signal.SIGINT, signal.SIGINT)}
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(90)]
+every_signal = pytest.mark.parametrize("signals", SIGNALS.values(), ids=SIGNALS)
+
+
+@pytest.fixture
+def mark(tmp_path: Path) -> Iterator[str]:
+    """What all processes of the test are found by; none may stay."""
+    mark = f"{tmp_path.name}-{secrets.token_hex(4)}"
+    yield mark
+    gone = wait_until(lambda: not marked(mark), 8, step=0.1)
+    left = [name_of(pid) for pid in marked(mark)]
+    for pid in marked(mark):
+        send(pid, signal.SIGKILL)
+    assert gone, left
+
+
+@pytest.fixture
+def sshd(tmp_path: Path, mark: str) -> Iterator[Sshd]:
+    with sshd_for_tests(tmp_path, host_key_types=("ed25519",), config=[f"SetEnv {MARK}={mark}"]) as sshd:
+        yield sshd
+
+
+@pytest.fixture
+def client(tmp_path: Path, mark: str, sshd: Sshd) -> Client:
+    return Client(tmp_path, mark, sshd)
+
+
+@pytest.fixture
+def site(tmp_path: Path, client: Client) -> Site:
+    """A site with a live release."""
+    (tmp_path / "www").mkdir()
+    site = Site(tmp_path / "www", tmp_path / "work", "site")
+    client.deploy(site, OLD)
+    return site
+
+
+def interrupt(running: Running, signals: Sequence[signal.Signals]) -> Ended:
+    """Send the signals, a little apart, and see that the end comes in time."""
+    began = time.monotonic()
+    for number in signals:
+        running.signal(number)
+        time.sleep(0.2)
+    ended = running.ended(30)
+    seconds = time.monotonic() - began
+    print(f"\nended {seconds:.1f} s after the signal: {ended}")
+    assert seconds < LIMIT, str(ended)
+    assert "Traceback" not in ended.err, ended.err
+    return ended
+
+
+def check(client: Client, site: Site, ended: Ended) -> None:
+    """The end was an interruption, nothing was deployed, the lock is free, and the next run waits for nothing."""
+    assert ended.code == 130, str(ended)
+    assert "interrupted" in ended.err
+    assert wait_until(lambda: site.live() == OLD and not site.lock.exists(), 2), site.live()
+    assert client.deploy(site, NEXT).seconds < IMMEDIATE
+    assert site.leftovers() == []
+
+
+@every_signal
+@pytest.mark.parametrize("manners", ["polite", "stubborn"])
+def test_while_it_builds(
+    client: Client, site: Site, mark: str, signals: Sequence[signal.Signals], manners: str, tmp_path: Path
+) -> None:
+    """The build ends with all its children, even when they do not listen to signals."""
+    stubborn = "trap '' INT TERM; " if manners == "stubborn" else ""
+    build = f"{stubborn}sleep 301 & (sleep 302; true) & touch '{tmp_path / 'building'}'; sleep 303"
+    running = client.start(site, NEW, "--build", build)
+    assert wait_until((tmp_path / "building").exists, 20), running.said
+    ended = interrupt(running, signals)
+    assert wait_until(lambda: not marked(mark), 1), [name_of(pid) for pid in marked(mark)]
+    check(client, site, ended)
+
+
+@every_signal
+def test_while_it_reads_the_source(client: Client, site: Site, signals: Sequence[signal.Signals]) -> None:
+    """Hashing stops in the middle of a file."""
+    large = site.source(NEW) / "large.bin"
+    with large.open("wb") as file:
+        file.truncate(200 << 30)  # sparse, so it takes no space
+    running = client.start(site, NEW)
+    assert wait_until(lambda: large in opened(running.process.pid), 20, step=0.001), running.said
+    time.sleep(0.3)
+    check(client, site, interrupt(running, signals))
+
+
+def opened(pid: int) -> list[Path]:
+    """The files that a process has open."""
+    found = []
+    for link in Path(f"/proc/{pid}/fd").iterdir():
+        try:
+            found.append(link.readlink())
+        except OSError:
+            continue
+    return found
+
+
+@every_signal
+def test_while_it_connects(client: Client, site: Site, signals: Sequence[signal.Signals]) -> None:
+    """It does not wait for a server that accepts the connection and says nothing."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        client.port = silent.getsockname()[1]
+        running = client.start(site, NEW)
+        silent.settimeout(20)
+        with silent.accept()[0]:
+            time.sleep(0.3)
+            ended = interrupt(running, signals)
+    client.port = 0
+    check(client, site, ended)
+
+
+@every_signal
+def test_while_it_waits_for_the_lock(client: Client, site: Site, mark: str, signals: Sequence[signal.Signals]) -> None:
+    """The waiting program on the host goes, too, and the other deploy goes on."""
+    with HangingServer() as server:
+        other = client.start(site, NEW, "--health-url", server.url)
+        assert server.asked.wait(20), other.said
+        before = set(marked(mark))
+        waiting = client.start(site, NEXT)
+        assert wait_until(lambda: any(site.state.glob("claim.*")), 20), waiting.said
+        time.sleep(0.5)
+        ended = interrupt(waiting, signals)
+        assert ended.code == 130
+        assert wait_until(lambda: set(marked(mark)) <= before, 5), [name_of(pid) for pid in {*marked(mark)} - before]
+        assert other.runs
+        server.answering.set()
+        assert other.ended().code == 0
+    assert site.live() == NEW
+    assert client.deploy(site, NEXT).seconds < IMMEDIATE
+    assert site.leftovers() == []
+
+
+@every_signal
+@pytest.mark.parametrize("line", ["slow", "stuck"])
+def test_while_it_uploads(client: Client, site: Site, signals: Sequence[signal.Signals], line: str) -> None:
+    """What was sent is thrown away, also when the line carries nothing any more."""
+    site.add(NEW, site.files(NEW) | {"large.bin": random.Random(SEED).randbytes(8_000_000)})
+    assert client.sshd
+    with Relay(client.sshd.port, rtt=0.05, rate=4) as relay:
+        client.port = relay.port
+        running = client.start(site, NEW)
+        assert wait_until(lambda: relay.traffic().sent > 1_000_000, 20), running.said
+        if line == "stuck":
+            relay.pause()
+        ended = interrupt(running, signals)
+        if line == "slow":
+            # What is on its way arrives first.
+            assert wait_until(lambda: not site.lock.exists(), 6), site.owner()
+    client.port = 0
+    check(client, site, ended)
+
+
+@every_signal
+def test_while_the_gate_looks(client: Client, site: Site, signals: Sequence[signal.Signals]) -> None:
+    """The release that is being looked at goes again."""
+    with HangingServer() as server:
+        running = client.start(site, NEW, "--health-url", server.url)
+        assert server.asked.wait(20), running.said
+        assert site.live() == NEW
+        ended = interrupt(running, signals)
+        check(client, site, ended)
+
+
+@every_signal
+def test_while_the_gate_of_a_first_deploy_looks(
+    client: Client, tmp_path: Path, signals: Sequence[signal.Signals]
+) -> None:
+    """Nothing is live again."""
+    (tmp_path / "www").mkdir()
+    site = Site(tmp_path / "www", tmp_path / "work", "site")
+    with HangingServer() as server:
+        running = client.start(site, NEW, "--health-url", server.url)
+        assert server.asked.wait(20), running.said
+        ended = interrupt(running, signals)
+    assert ended.code == 130
+    assert wait_until(lambda: not site.lock.exists(), 2)
+    assert site.live() is None
+    assert client.deploy(site, NEXT).seconds < IMMEDIATE
+    assert site.leftovers() == []
+
+
+@every_signal
+def test_while_it_finishes(client: Client, site: Site, tmp_path: Path, signals: Sequence[signal.Signals]) -> None:
+    """Once the release is confirmed it stays: the first signal waits for the end of that."""
+    slow = slow_remove(tmp_path)
+    client = Client(tmp_path, client.mark, variables={"PATH": str(slow)})
+    running = client.start(site, NEW)
+    assert wait_until((slow / "removing").exists, 20, step=0.002), running.said
+    ended = interrupt(running, signals)
+    assert ended.code == 0 if len(signals) == 1 else ended.code in (0, 7, 130), str(ended)
+    assert wait_until(lambda: not site.lock.exists(), 4), site.owner()
+    assert site.live() == NEW
+    assert client.deploy(site, NEXT).seconds < IMMEDIATE + 2
+    assert site.leftovers() == []
+
+
+def slow_remove(directory: Path) -> Path:
+    """All of PATH for a host that takes two seconds to remove the note of an unfinished switch."""
+    tools = directory / "tools"
+    tools.mkdir()
+    link_tools(tools)
+    (tools / "rm").unlink()
+    case = f'case "$*" in *state/pending*) : >"{tools / "removing"}"; sleep 2;; esac'
+    (tools / "rm").write_text(f'#!/bin/sh\n{case}\nexec {shutil.which("rm")} "$@"\n')
+    (tools / "rm").chmod(0o755)
+    return tools
+
+
+@pytest.mark.timeout(180)
+def test_at_any_moment(client: Client, site: Site) -> None:
+    """Either it was interrupted and nothing has changed, or it was done; and nothing has to be mended."""
+    random_ = random.Random(SEED)
+    whole = client.deploy(site, NEXT).seconds
+    live, codes = NEXT, Counter[int]()
+    for number in range(10, 10 + ROUNDS):
+        running = client.start(site, number)
+        time.sleep(random_.uniform(0.1, whole * 0.95))
+        # Before Python has even started, the signal's own effect is as good.
+        early = not running.said
+        sent = random_.choice([signal.SIGINT, signal.SIGTERM])
+        ended = interrupt(running, [sent])
+        codes[ended.code] += 1
+        assert ended.code in ((0, 130, -sent) if early else (0, 130)), str(ended)
+        live = number if ended.code == 0 else live
+        assert wait_until(lambda: not site.lock.exists(), 2), site.owner()
+        assert site.live() == live, str(ended)
+    print(f"\nseed {SEED}: exit codes {dict(codes)}")
+    assert site.leftovers() == []
