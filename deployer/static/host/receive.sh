@@ -34,7 +34,7 @@ do_contents() { # a batch: sums, what is sent (new/PATH, b/KEY), links to what t
     [ -s "$work/sums" ] || return 0
     mv "$work/sums" "$work/checking" || cannot 'write to the lock directory on the host'
     # While the next batch travels.
-    (cd "$work" && exec sha256sum -c checking >/dev/null) 3>&- </dev/null &
+    (cd "$work" && sha256sum -c checking >/dev/null && flush .) 3>&- </dev/null &
     checker=$!
 }
 
@@ -67,4 +67,10 @@ do_tree() { # a tar of new/ (directories, links into b/, c*/ and old/) and recor
     journal tree done "$release"
 }
 
-seal_new() { fingerprint "$work/new" >"$work/record/seal"; }
+seal_new() { # and see to it that a power cut after the switch finds all of it on the disk
+    flush "$work/new" 3>&- </dev/null &
+    flusher=$!
+    fingerprint "$work/new" >"$work/record/seal" && wait "$flusher"
+}
+
+flush() { sync -f "$1" 2>/dev/null || sync; }
