@@ -16,7 +16,18 @@ from pathlib import Path
 from deployer.journal import Event, parse
 from tests.sshd import Sshd
 
-__all__ = ["MARK", "Client", "Ended", "Running", "Site", "link_tools", "read_release", "version", "wait_until"]
+__all__ = [
+    "MARK",
+    "Client",
+    "Ended",
+    "Running",
+    "Site",
+    "link_tools",
+    "login_environment",
+    "read_release",
+    "version",
+    "wait_until",
+]
 
 ROOT = Path(__file__).resolve().parents[2]
 MARK = "DEPLOYED_SITE_TEST"
@@ -70,6 +81,16 @@ def link_tools(directory: Path) -> None:
     for tool in TOOLS.split():
         if found := shutil.which(tool):
             (directory / tool).symlink_to(found)
+
+
+def login_environment(mark: str, home: Path, **more: object) -> str:
+    """The line of sshd_config that marks what a login starts and gives it an empty home.
+
+    A kill must never hit the profile of whoever runs the tests, which may hold locks of its own.
+    """
+    home.mkdir(exist_ok=True)
+    variables = {MARK: mark, "HOME": home, **more}
+    return "SetEnv " + " ".join(f"{name}={value}" for name, value in variables.items())
 
 
 def wait_until(condition: Callable[[], object], seconds: float, *, step: float = 0.01) -> bool:

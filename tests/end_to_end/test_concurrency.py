@@ -13,7 +13,7 @@ import pytest
 from deployer.journal import Event
 from tests.conftest import need
 from tests.end_to_end.processes import marked, name_of
-from tests.end_to_end.site import MARK, Client, Ended, Site, wait_until
+from tests.end_to_end.site import Client, Ended, Site, login_environment, wait_until
 from tests.end_to_end.visitors import Visitors
 from tests.nginx import Nginx
 from tests.sshd import Sshd, sshd_for_tests
@@ -35,7 +35,9 @@ def mark(tmp_path: Path) -> Iterator[str]:
 def sshd(request: pytest.FixtureRequest, tmp_path: Path, mark: str) -> Iterator[Sshd]:
     """A server with the limits that the test's parameter says."""
     limits = STARTUPS[getattr(request, "param", "many at once")]
-    with sshd_for_tests(tmp_path, host_key_types=("ed25519",), config=[f"SetEnv {MARK}={mark}", limits]) as sshd:
+    with sshd_for_tests(
+        tmp_path, host_key_types=("ed25519",), config=[login_environment(mark, tmp_path / "home"), limits]
+    ) as sshd:
         yield sshd
 
 

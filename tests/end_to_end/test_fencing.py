@@ -20,7 +20,7 @@ import pytest
 from tests.conftest import need
 from tests.end_to_end.hanging import HangingServer
 from tests.end_to_end.processes import marked, name_of, send, tree_of
-from tests.end_to_end.site import MARK, Client, Ended, Running, Site, link_tools, wait_until
+from tests.end_to_end.site import Client, Ended, Running, Site, link_tools, login_environment, wait_until
 from tests.end_to_end.visitors import Visitors
 from tests.nginx import Nginx
 from tests.relay import Relay
@@ -244,7 +244,9 @@ def outcomes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Fut
     www = directory / "www"
     www.mkdir()
     with (
-        sshd_for_tests(directory, host_key_types=("ed25519",), config=[f"SetEnv {MARK}={mark}"]) as sshd,
+        sshd_for_tests(
+            directory, host_key_types=("ed25519",), config=[login_environment(mark, directory / "home")]
+        ) as sshd,
         Nginx(www, directory / "nginx") as nginx,
         ThreadPoolExecutor(len(NAMES)) as pool,
     ):

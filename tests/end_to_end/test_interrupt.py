@@ -17,7 +17,7 @@ import pytest
 
 from tests.end_to_end.hanging import HangingServer
 from tests.end_to_end.processes import marked, name_of, send
-from tests.end_to_end.site import MARK, Client, Ended, Running, Site, link_tools, wait_until
+from tests.end_to_end.site import Client, Ended, Running, Site, link_tools, login_environment, wait_until
 from tests.relay import Relay
 from tests.sshd import Sshd, sshd_for_tests
 
@@ -46,7 +46,9 @@ def mark(tmp_path: Path) -> Iterator[str]:
 
 @pytest.fixture
 def sshd(tmp_path: Path, mark: str) -> Iterator[Sshd]:
-    with sshd_for_tests(tmp_path, host_key_types=("ed25519",), config=[f"SetEnv {MARK}={mark}"]) as sshd:
+    with sshd_for_tests(
+        tmp_path, host_key_types=("ed25519",), config=[login_environment(mark, tmp_path / "home")]
+    ) as sshd:
         yield sshd
 
 

@@ -25,7 +25,7 @@ import pytest
 
 from tests.conftest import need
 from tests.end_to_end.processes import marked, name_of, programs, send, tree_of
-from tests.end_to_end.site import MARK, Client, Running, Site, link_tools, wait_until
+from tests.end_to_end.site import Client, Running, Site, link_tools, login_environment, wait_until
 from tests.end_to_end.visitors import Visitors
 from tests.nginx import Nginx
 from tests.sshd import sshd_for_tests
@@ -198,11 +198,11 @@ def lanes(tmp_path: Path) -> Iterator[dict[str, Lane]]:
     """Every way to deploy, each with a server of its own, and a check that no process of them stays."""
     need("nginx", "to serve the target as visitors get it")
     mark = f"{tmp_path.name}-{secrets.token_hex(4)}"
-    environment = f"SetEnv {MARK}={mark}"
     with contextlib.ExitStack() as stack:
         found = {"local": Lane("local", Client(tmp_path, mark), exchange=True)}
-        for kind, more in (("ssh", ""), ("plain-ssh", f" PATH={without_exchange(tmp_path)}")):
-            sshd = stack.enter_context(sshd_for_tests(tmp_path, host_key_types=("ed25519",), config=[environment + more]))
+        for kind, more in (("ssh", {}), ("plain-ssh", {"PATH": without_exchange(tmp_path)})):
+            environment = login_environment(mark, tmp_path / "home", **more)
+            sshd = stack.enter_context(sshd_for_tests(tmp_path, host_key_types=("ed25519",), config=[environment]))
             found[kind] = Lane(kind, Client(tmp_path, mark, sshd), exchange=not more)
         yield found
     assert wait_until(lambda: not marked(mark), 8, step=0.1), [name_of(pid) for pid in marked(mark)]
