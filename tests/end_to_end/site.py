@@ -35,7 +35,7 @@ MARK = "DEPLOYED_SITE_TEST"
 SECONDS = 60.0  # for one command: far more than any needs, and less than a hanging one would take
 TOOLS = (
     "sh tar find stat sha256sum dd mv ln df date mkdir rm rmdir cp chmod touch head tail tr wc sort id readlink cat sleep "
-    "gzip zstd uname"
+    "gzip zstd uname sync"
 )
 PAGES = 24
 
