@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-import shutil
+import os
 import sys
 import tempfile
 import time
@@ -27,8 +27,6 @@ QUICK = Shape(pages=800, binaries=200)
 SPECIAL = ("scp", "big", "imports")
 SCP_FILES = 200
 BIG_SIZE = 4 * 1024**3
-MEMORY_FOLDER = Path("/dev/shm")
-ROOM = 6 * 1024**3  # bytes: more than the site, its copies and all releases need
 
 
 class Bench:
@@ -52,8 +50,7 @@ class Bench:
     def sections(self) -> Iterator[str]:
         """Measure everything that was asked for, a section of the report at a time."""
         self.site.make()
-        place = "in memory" if self.folder.parent == MEMORY_FOLDER else "on disk"
-        yield report.introduction(self.site.shape, self.site.size(), self.runs, place)
+        yield report.introduction(self.site.shape, self.site.size(), self.runs, self.folder)
         if self.quick:
             yield "A quick run: the targets are those of the full site, and too tight for a small one.\n"
         if not contenders.deployer_exists():
@@ -101,6 +98,7 @@ class Bench:
 
     def _deploy(self, contender: Contender) -> Reading:
         print(f"  {contender.name} ...", end="", file=sys.stderr, flush=True)
+        os.sync()  # else the disk is busy with the last run's files
         reading = run(contender.commands(self.site.root), self.folder / "log", self.relay)
         print(f" {reading.seconds:.2f} s", file=sys.stderr)
         contenders.check_live(self.site, contender.live)
@@ -116,7 +114,7 @@ class Bench:
             )
         if "big" in self.cases:
             name = f"memory, one file of {self.big_size / 1024**3:g} GiB on loopback"
-            if not limits.room_for(Path(tempfile.gettempdir()), self.big_size):
+            if not limits.room_for(self.folder, self.big_size):
                 rows.append((name, "not enough disk space", "", ""))
             else:
                 reading = self._measure_big()
@@ -128,7 +126,7 @@ class Bench:
         yield f"## Memory and imports\n\n{report.table(('', 'measured', 'target', ''), rows)}\n"
 
     def _measure_big(self) -> Reading:
-        with tempfile.TemporaryDirectory(prefix="deployer-bench-") as name:
+        with tempfile.TemporaryDirectory(prefix="deployer-bench-", dir=self.folder.parent) as name:
             source = Path(name, "source")
             source.mkdir()
             limits.make_big_file(source / "film.bin", self.big_size)
@@ -142,13 +140,6 @@ def _limit(name: str, measured: float, allowed: float, unit: str) -> tuple[str, 
     return name, f"{measured:.0f} {unit}", f"<= {allowed:.0f} {unit}", verdict
 
 
-def _folder() -> Path:
-    """Memory, where there is room: a disk that is busy with the last run's files would be measured with the next one."""
-    if MEMORY_FOLDER.is_dir() and shutil.disk_usage(MEMORY_FOLDER).free > ROOM:
-        return MEMORY_FOLDER
-    return Path(tempfile.gettempdir())
-
-
 def _options(arguments: list[str]) -> argparse.Namespace:
     names = [*(case.name for case in CASES), *SPECIAL]
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
@@ -156,7 +147,10 @@ def _options(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--cases", nargs="+", choices=names, default=names, help="only these (default: all)")
     parser.add_argument("--runs", type=int, default=3, help="how often each contender runs in each case (default: 3)")
     parser.add_argument(
-        "--folder", type=Path, default=_folder(), help="where sites and targets are (default: %(default)s)"
+        "--folder",
+        type=Path,
+        default=Path(tempfile.gettempdir()),
+        help="where sites and targets are (default: %(default)s)",
     )
     parser.add_argument("--write", action="store_true", help=f"write {PAGE.relative_to(ROOT)}")
     return parser.parse_args(arguments)

@@ -6,6 +6,7 @@ import os
 import platform
 import subprocess
 from collections.abc import Sequence
+from pathlib import Path
 
 from bench.cases import BARE_SSH, LINK_RATE, ROUND_TRIP, RSYNC, Case, Check
 from bench.measure import Reading
@@ -14,7 +15,7 @@ from bench.site import Shape
 __all__ = ["case_section", "introduction", "table"]
 
 
-def introduction(shape: Shape, size: int, runs: int, place: str) -> str:
+def introduction(shape: Shape, size: int, runs: int, folder: Path) -> str:
     """What was measured, and on what."""
     load = ", ".join(f"{value:.1f}" for value in os.getloadavg())
     kernel, python = f"{platform.system()} {platform.release()}", f"Python {platform.python_version()}"
@@ -28,7 +29,7 @@ Written by `python -m bench --write`; every number of a table comes from the sam
 - The link: {ROUND_TRIP * 1e3:.0f} ms round trip and {LINK_RATE} Mbit/s each way; a relay in front of a
   real OpenSSH server. "sent" and "received" are bytes on the link.
 - Medians of {runs} runs (one for tar and scp, which cost the same in every case), the contenders in turn. Each keeps its
-  own target on the server, and what it deployed is compared with the site. All files are {place}.
+  own target on the server, and what it deployed is compared with the site. All files are on {_file_system(folder)}.
 - The swap is a second `ssh` that renames a link over the live one; tar does it in its own connection. rsync goes into
   the same folder every time, so its files change while visitors read them; deployer's releases are whole.
 - The machine: {os.cpu_count()} cores, {kernel}, {python}, load {load} at the start.
@@ -65,6 +66,12 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
     rule = "|" + "|".join(["-" * (widths[0] + 2), *("-" * (width + 1) + ":" for width in widths[1:])]) + "|"
     return "\n".join([line(columns), rule, *map(line, rows)])
+
+
+def _file_system(folder: Path) -> str:
+    """Its type, by the longest mount point above the folder (proc(5), ``mounts``)."""
+    mounts = (line.split()[1:3] for line in Path("/proc/mounts").read_text("utf-8").splitlines())
+    return max((len(point), kind) for point, kind in mounts if folder.is_relative_to(point))[1]
 
 
 def _first_line(*command: str) -> str:
