@@ -157,6 +157,7 @@ class History(RuleBasedStateMachine):
         self.releases[result.release] = self.live
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("tools", ["dash", "bash", "busybox"])
 def test_visitors_always_see_what_was_deployed(tools: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
