@@ -16,9 +16,9 @@ inventory() { # DIRECTORY: hashes and times of the files in it that can be linke
     own="-user $(id -u)"
     [ "$(id -u)" != 0 ] || own=''
     # shellcheck disable=SC2086
-    hashes=$(cd "$1" && find . -type f $own ! -path "*$newline*" ! -path '*\\*' -exec sha256sum {} +)
+    hashes=$(cd "$1" && find . -xdev -type f $own ! -path "*$newline*" ! -path '*\\*' -exec sha256sum {} +)
     # shellcheck disable=SC2086
-    stats=$(cd "$1" && find . -type f $own ! -path "*$newline*" ! -path '*\\*' -exec stat -c '%a %s %Y %n' {} +)
+    stats=$(cd "$1" && find . -xdev -type f $own ! -path "*$newline*" ! -path '*\\*' -exec stat -c '%a %s %Y %n' {} +)
     newest=$(cd "$1" && find . -type f -exec stat -c '%Y' {} + | sort -n | tail -n 1)
     raw_fact hashes "$hashes"
     raw_fact stats "$stats"

@@ -73,4 +73,4 @@ seal_new() { # and see to it that a power cut after the switch finds all of it o
     fingerprint "$work/new" >"$work/record/seal" && wait "$flusher"
 }
 
-flush() { sync -f "$1" 2>/dev/null || sync; }
+flush() { { sync -f "$1" || sync; } 2>/dev/null || :; }

@@ -16,6 +16,9 @@ do_site() {
     if [ -e "$target" ] && [ ! -d "$target" ]; then
         fail failed "$target is a file on the host, not a directory: move it away or choose another target"
     fi
+    if [ -d "$target" ] && [ ! -L "$target" ] && mounted; then
+        fail failed "$target is a mount point on the host, which cannot be renamed: choose a target in it, such as $target/current"
+    fi
     if [ -L "$target" ] && case $(readlink "$target") in ".deployer/$name/releases/"*) false ;; esac then
         fail failed "$target is a link that deployer did not make (to $(readlink "$target")): remove it or choose another target"
     fi
@@ -30,6 +33,10 @@ do_site() {
         fail invalid "$target belongs to the app \"$recorded\" on this host, not to \"$app\": choose another target or app name"
     [ ! -f "$state/version" ] || { first_line "$state/version" && [ "$line" = 1 ]; } ||
         fail failed "the state in $state was written by a newer deployer (version $line): use that one"
+}
+
+mounted() { # true when $target is a mount point; a bind mount has its parent's device
+    mountpoint -q "$target" 2>/dev/null || [ "$(stat -c %d "$target")" != "$(stat -L -c %d "$parent")" ]
 }
 
 find_live() { # sets $kind (link, directory, none) and $live (a release name, or empty)
@@ -55,7 +62,7 @@ make_state() {
             cannot "make $directory on the host"
     done
     # shellcheck disable=SC2046
-    set -- $(stat -c %d "$parent" "$state")
+    set -- $(stat -L -c %d "$parent" "$state")
     [ "$1" = "$2" ] || fail failed "$state is on another file system than $parent, so no switch could be atomic"
     [ "$recorded" ] || {
         printf '%s\n' "$app" >"$state/app.$nonce" && mv -f "$state/app.$nonce" "$state/app" &&
