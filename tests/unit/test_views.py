@@ -101,7 +101,8 @@ def test_no_release_is_an_empty_list() -> None:
 def test_status_of_a_good_deploy(config: Config) -> None:
     """Live release, the last deploy with who made it, no lock, free space."""
     found = status(
-        config, reply(deployed("1", A) + deployed("2", B, A), live=B, free_kilobytes="1000", **about(B, commit="bbbbbbb"))
+        config,
+        reply(deployed("1", A) + deployed("2", B, A), live=B, free_kilobytes="1000", **about(B, commit="bbbbbbb")),
     )
     assert found == {
         "app": "blog",
