@@ -218,7 +218,11 @@ def _failed(arguments: Arguments, error: DeployerError) -> int:
 
     print_error(error, sys.stderr)
     if arguments.json:
-        click.echo(json.dumps({"status": "failed", "error": str(error)}))
+        from deployer.deploy import Result
+
+        # Before the configuration was read, nothing else is known; programs find the documented keys all the same.
+        unknown = Result(app="", strategy="", environment="", hosts=(), url="", error=error).as_json()
+        click.echo(json.dumps(unknown))
     return error.exit_code
 
 

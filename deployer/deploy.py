@@ -64,8 +64,8 @@ class Result:
         """The documented object; what is not known is null."""
         names = ("files_total", "files_uploaded", "files_deleted", "bytes_uploaded")
         return {
-            "app": self.app,
-            "strategy": self.strategy,
+            "app": self.app or None,
+            "strategy": self.strategy or None,
             "environment": self.environment or None,
             "hosts": list(self.hosts),
             "release": short(self.release) or None,

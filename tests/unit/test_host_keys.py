@@ -167,6 +167,9 @@ def test_a_certificate_authority_is_not_supported(tmp_path: Path) -> None:
         (f"@unknown * {ED25519.line}", "unknown marker"),
         ("-----BEGIN OPENSSH PRIVATE KEY-----", "no key type"),
     ],
+    ids=str.split(
+        "name hash type-only named-type two-names short-key wrong-start wrong-type percent dss marker private"
+    ),
 )
 def test_a_line_that_is_no_key_is_named(line: str, reason: str) -> None:
     """The message says which line, and why; it never shows the line, which may be a misplaced secret."""
