@@ -82,12 +82,13 @@ class Lane:
         self.counts = Counts()
         self.victims = itertools.cycle(VICTIMS if client.sshd else VICTIMS[:-1])
         self.numbers = itertools.count(1)
-        self.whole = self.until_program = 0.0
+        self.until_program = self.program_runs = 0.0
 
     def measure(self, site: Site) -> None:
         """How long a deploy takes, and how long until the host's program runs."""
         times = [self.times(site) for _ in range(3)]
-        self.whole, self.until_program = (statistics.median(column) for column in zip(*times, strict=True))
+        whole, self.until_program = (statistics.median(column) for column in zip(*times, strict=True))
+        self.program_runs = whole - self.until_program
 
     def times(self, site: Site) -> tuple[float, float]:
         """Seconds of one deploy, and until its program on the host was there."""
@@ -110,7 +111,7 @@ class Lane:
         sshd = self.client.sshd
         if kind == "session":
             assert sshd
-            found = [pid for pid in sshd.sessions() if pid not in before]
+            found = [pid for pid in sshd.sessions() if pid not in before and not name_of(pid).startswith("Z")]
             return self.random.choice(found) if found else None
         below = sshd.processes() if sshd else tree_of(running.process.pid)[1:]
         return next(iter(programs([pid for pid in below if pid not in before])), None)
@@ -120,13 +121,15 @@ class Lane:
         kind = next(self.victims)
         before = self.known()
         running = self.client.start(site, number)
-        self.wait_for_the_moment(kind, site, running)
-        wait_until(lambda: not running.runs or self.victim(kind, running, before), 20, step=0.001)
+        self.wait_for_the_moment(kind, site, running, before)
+        wait_until(lambda: not running.runs or self.victim(kind, running, before), 20)
         pid = self.victim(kind, running, before)
         pids = tree_of(pid) if pid and kind == "shell and its children" else [pid] if pid else []
         killed = running.runs and [send(each, signal.SIGKILL) for each in pids].count(True) > 0
         ended = running.ended()
         assert "Traceback" not in ended.err, ended.err
+        # The machine's load changes, and with it the moments at which there is anything to kill.
+        self.program_runs *= 1.02 if killed else 0.8
         if not killed:
             self.counts.late += 1
             assert ended.code == 0, str(ended)
@@ -138,21 +141,23 @@ class Lane:
             assert site.live() in (live if ended.code else {number}), str(ended)
         return True
 
-    def wait_for_the_moment(self, kind: str, site: Site, running: Running) -> None:
-        """A moment at random, over the whole deploy or, in every third round, around its switch."""
-        if self.random.random() < 0.33:
-            wait_until(lambda: not running.runs or (site.state / "pending").exists(), 20, step=0.001)
+    def wait_for_the_moment(self, kind: str, site: Site, running: Running, before: frozenset[int]) -> None:
+        """A moment at random: around the switch, before the program on the host runs, or as long as it does."""
+        choice = self.random.random()
+        if choice < 0.33:
+            wait_until(lambda: not running.runs or (site.state / "pending").exists(), 20, step=0.002)
             time.sleep(self.random.uniform(0, 0.03))
-            return
-        begin = 0.0 if kind == "client" and self.random.random() < 0.3 else self.until_program
-        delay = self.random.uniform(begin, 0.9 * self.whole) - (time.monotonic() - running.began)
-        wait_until(lambda: not running.runs, max(0.0, delay))
+        elif kind == "client" and choice < 0.5:
+            time.sleep(self.random.uniform(0, self.until_program))
+        else:
+            wait_until(lambda: not running.runs or self.victim("shell", running, before), 20)
+            time.sleep(self.random.uniform(0, self.program_runs))
 
     def round(self, site: Site, visitors: Visitors, old: int | None, *, gap: bool) -> int:
-        """One to three kills, then a run that must succeed at once. Returns the version that is live."""
+        """One to four kills, then a run that must succeed at once. Returns the version that is live."""
         seen: list[int | None] = [old, None] if gap else [old]
         tried: list[int] = []
-        for _ in range(self.random.choice((1, 1, 2, 3))):
+        for _ in range(self.random.randint(1, 4)):
             tried.append(next(self.numbers))
             visitors.expect(*seen, *tried)
             if not self.kill(site, tried[-1], frozenset((old, *tried[:-1], *seen[1:]))):
