@@ -22,7 +22,6 @@ __all__ = [
     "Ended",
     "Running",
     "Site",
-    "link_tools",
     "login_environment",
     "read_release",
     "version",
@@ -33,10 +32,6 @@ ROOT = Path(__file__).resolve().parents[2]
 MARK = "DEPLOYED_SITE_TEST"
 """The variable by which all processes of a test are found, orphans too; the host's side gets it from sshd's SetEnv."""
 SECONDS = 60.0  # for one command: far more than any needs, and less than a hanging one would take
-TOOLS = (
-    "sh tar find stat sha256sum dd mv ln df date mkdir rm rmdir cp chmod touch head tail tr wc sort id readlink cat sleep "
-    "gzip zstd uname sync"
-)
 PAGES = 24
 
 Release = dict[str, bytes]
@@ -74,13 +69,6 @@ def _read(opened: int) -> bytes:
     while piece := os.read(opened, 1 << 20):
         pieces.append(piece)
     return b"".join(pieces)
-
-
-def link_tools(directory: Path) -> None:
-    """Make a directory that can be all of a host's PATH: none of its tools can exchange two names in one step."""
-    for tool in TOOLS.split():
-        if found := shutil.which(tool):
-            (directory / tool).symlink_to(found)
 
 
 def login_environment(mark: str, home: Path, **more: object) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import random
 import secrets
-import shutil
 import signal
 import sys
 import time
@@ -20,7 +19,8 @@ import pytest
 from tests.conftest import need
 from tests.end_to_end.hanging import HangingServer
 from tests.end_to_end.processes import marked, name_of, send, tree_of
-from tests.end_to_end.site import Client, Ended, Running, Site, link_tools, login_environment, wait_until
+from tests.end_to_end.site import Client, Ended, Running, Site, login_environment, wait_until
+from tests.end_to_end.tools import link_tools, slow_tool
 from tests.end_to_end.visitors import Visitors
 from tests.nginx import Nginx
 from tests.relay import Relay
@@ -167,26 +167,6 @@ class Stage:
         raise AssertionError(f"{site.name}: no moment was before the end of the deploy")
 
 
-def slow_tools(directory: Path, target: Path, *, exchange: bool) -> Path:
-    """All of PATH for an adoption whose exchange, or whose move of the target, waits a second before it is done."""
-    directory.mkdir()
-    link_tools(directory)
-    mark = directory / "waiting"
-    move = shutil.which("mv")
-    script = f'''#!/bin/sh
-[ "$1" != --exchange ] || exit 1
-if [ "${{1%/}}" = "{target}" ]; then : >"{mark}"; sleep 1; fi
-exec {move} "$@"
-'''
-    (directory / "mv").unlink()
-    (directory / "mv").write_text(script)
-    (directory / "mv").chmod(0o755)
-    if exchange:
-        (directory / "python3").write_text(f'#!/bin/sh\n: >"{mark}"\nsleep 1\nexec {sys.executable} "$@"\n')
-        (directory / "python3").chmod(0o755)
-    return directory
-
-
 class Scenarios:
     """All of them, each a method call that gives an outcome; they mostly wait, so they run at the same time."""
 
@@ -210,9 +190,12 @@ class Scenarios:
     def adoption(self, *, exchange: bool) -> Outcome:
         name = "exchange" if exchange else "renames"
         stage = self._stage
-        tools = slow_tools(stage.directory / name, stage.nginx.directory / name, exchange=exchange)
+        tools = link_tools(stage.directory / name)
+        waiting = slow_tool(tools, "mv", f'"{stage.nginx.directory / name}"*')
+        if exchange:
+            waiting = slow_tool(tools, "python3", "*", program=sys.executable)
         client = Client(stage.directory, stage.client.mark, variables={"PATH": str(tools)})
-        return stage.play(name, Tool(tools / "waiting"), whom="host", client=client, plain=True)
+        return stage.play(name, Tool(waiting), whom="host", client=client, plain=True)
 
     def all(self) -> dict[str, Callable[[], Outcome]]:
         """Every scenario by name."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import random
 import secrets
-import shutil
 import signal
 import socket
 import time
@@ -17,7 +16,8 @@ import pytest
 
 from tests.end_to_end.hanging import HangingServer
 from tests.end_to_end.processes import marked, name_of, send
-from tests.end_to_end.site import Client, Ended, Running, Site, link_tools, login_environment, wait_until
+from tests.end_to_end.site import Client, Ended, Running, Site, login_environment, wait_until
+from tests.end_to_end.tools import link_tools, slow_tool
 from tests.relay import Relay
 from tests.sshd import Sshd, sshd_for_tests
 
@@ -214,28 +214,17 @@ def test_while_the_gate_of_a_first_deploy_looks(
 @every_signal
 def test_while_it_finishes(client: Client, site: Site, tmp_path: Path, signals: Sequence[signal.Signals]) -> None:
     """Once the release is confirmed it stays: the first signal waits for the end of that."""
-    slow = slow_remove(tmp_path)
-    client = Client(tmp_path, client.mark, variables={"PATH": str(slow)})
+    tools = link_tools(tmp_path / "tools")
+    removing = slow_tool(tools, "rm", "*/state/*", seconds=2)
+    client = Client(tmp_path, client.mark, variables={"PATH": str(tools)})
     running = client.start(site, NEW)
-    assert wait_until((slow / "removing").exists, 20, step=0.002), running.said
+    assert wait_until(removing.exists, 20, step=0.002), running.said
     ended = interrupt(running, signals)
     assert ended.code == 0 if len(signals) == 1 else ended.code in (0, 7, 130), str(ended)
     assert wait_until(lambda: not site.lock.exists(), 4), site.owner()
     assert site.live() == NEW
     assert client.deploy(site, NEXT).seconds < IMMEDIATE + 2
     assert site.leftovers() == []
-
-
-def slow_remove(directory: Path) -> Path:
-    """All of PATH for a host that takes two seconds to remove the note of an unfinished switch."""
-    tools = directory / "tools"
-    tools.mkdir()
-    link_tools(tools)
-    (tools / "rm").unlink()
-    case = f'case "$*" in *state/pending*) : >"{tools / "removing"}"; sleep 2;; esac'
-    (tools / "rm").write_text(f'#!/bin/sh\n{case}\nexec {shutil.which("rm")} "$@"\n')
-    (tools / "rm").chmod(0o755)
-    return tools
 
 
 @pytest.mark.timeout(180)
