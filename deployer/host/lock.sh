@@ -109,7 +109,7 @@ take_lock() { # WAIT seconds
         { true >"$claim/lease"; } 2>/dev/null || fail deposed "this deploy was silent for longer than its lease of $lease s"
         sleep 0.2 2>/dev/null || sleep 1
     done
-    held=yes
+    held=yes claim=''
     uptime
     renewed=$up
 }

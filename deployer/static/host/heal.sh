@@ -16,9 +16,9 @@ heal_adoption() { # a kill between the steps of taking over a plain directory
 
 heal() { # with the lock held; says what it found in the fact "healed"
     rm -rf "$state"/broken.* "$state"/app.* "$state"/version.*
-    for claim in "$state"/claim.*; do
-        [ -d "$claim" ] || continue
-        if stale "$claim" || { [ ! -s "$claim/owner" ] && older "$claim"; }; then rm -rf "$claim"; fi
+    for waiting in "$state"/claim.*; do
+        [ -d "$waiting" ] || continue
+        if stale "$waiting" || { [ ! -s "$waiting/owner" ] && older "$waiting"; }; then rm -rf "$waiting"; fi
     done
     find_live
     pending_release='' pending_previous=''
