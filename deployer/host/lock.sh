@@ -28,6 +28,7 @@ process() { # PID: sets $start (empty when it is gone) and $condition (its state
 
 identify() { # this process, as the lock's owner file names it
     process $$
+    born=$start
     first_line /proc/sys/kernel/random/boot_id
     boot=$line
     space=$(readlink /proc/self/ns/pid 2>/dev/null) || space=unknown
@@ -93,7 +94,7 @@ try_lock() {
 
 take_lock() { # WAIT seconds
     claim=$state/claim.$nonce empty=0 told='' owner=''
-    mkdir "$claim" "$claim/link" && printf '%s %s %s %s\n%s\n' $$ "$start" "$boot" "$space" "$label" >"$claim/owner" &&
+    mkdir "$claim" "$claim/link" && printf '%s %s %s %s\n%s\n' $$ "$born" "$boot" "$space" "$label" >"$claim/owner" &&
         true >"$claim/lease" || cannot "write to $state on the host"
     uptime
     deadline=$((up + $1)) told_at=$up
