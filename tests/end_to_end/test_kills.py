@@ -238,7 +238,7 @@ def test_a_kill_at_any_moment(lanes: dict[str, Lane], tmp_path: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("whom", ["client", "shell", "shell and its children"])
 def test_a_kill_between_the_renames_of_an_adoption(lanes: dict[str, Lane], tmp_path: Path, whom: str) -> None:
-    """Without a tool for an exchange there is a moment without a site; a kill in it is healed by the host or the next run."""
+    """Without an exchanging tool there is a moment without a site; a kill in it is healed by the host or the next run."""
     lane = lanes["local"]
     (tmp_path / "www").mkdir()
     site = Site(tmp_path / "www", tmp_path / "work", "site")
@@ -251,7 +251,7 @@ def test_a_kill_between_the_renames_of_an_adoption(lanes: dict[str, Lane], tmp_p
     program = lane.victim("shell", running, frozenset())
     assert program
     victims = {"client": [running.process.pid], "shell": [program]}.get(whom, tree_of(program))
-    assert all([send(pid, signal.SIGKILL) for pid in victims])
+    assert [send(pid, signal.SIGKILL) for pid in victims].count(True)
     ended = running.ended()
     assert ended.code == (-signal.SIGKILL if whom == "client" else 7), str(ended)
     if whom == "client":

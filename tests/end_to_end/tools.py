@@ -31,7 +31,7 @@ def slow_tool(directory: Path, name: str, arguments: str, *, seconds: int = 1, p
     Returns the file that it makes when it begins to wait. ``program`` is the tool, if it is none of those linked.
     """
     waiting = directory / f"{name}-waits"
-    check = f'case "$1 $2" in "--exchange "*) exit 1;; {arguments}) : >"{waiting}"; sleep {seconds};; esac'
+    check = f'case "$*" in "--exchange "*) exit 1;; {arguments}) : >"{waiting}"; sleep {seconds};; esac'
     _replace(directory / name, check, program or shutil.which(name))
     return waiting
 
