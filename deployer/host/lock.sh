@@ -10,8 +10,12 @@ full() { # true when the disk has no more blocks or no more inodes
     [ "${4:-1}" = 0 ]
 }
 
-cannot() { # DO: a write failed, because we were deposed, the disk is full, or for the reason that tools have printed
+ours() { # a deposed owner ends here
     [ ! "$held" ] || [ -d "$work" ] || fail deposed 'the lock was taken away: another deploy, or unlock, broke it'
+}
+
+cannot() { # DO: a write failed, because we were deposed, the disk is full, or for the reason that tools have printed
+    ours
     ! full || fail failed "the disk of $parent on the host is full: free some space"
     fail failed "cannot $1; see the disk space and the permissions there"
 }

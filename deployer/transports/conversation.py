@@ -22,7 +22,7 @@ __all__ = ["Conversation"]
 
 BEAT_SECONDS = 5.0
 """How often an idle client renews its lease on the host (15 s)."""
-GOODBYE_SECONDS = 4.0
+GOODBYE_SECONDS = 3.0
 """How long to wait for the host to undo and unlock when we leave early."""
 
 _FAILURES: dict[str, type[DeployerError]] = {

@@ -20,7 +20,7 @@ __all__ = ["open_channel"]
 _PIECE = 64 << 10
 _RECEIVE = 1 << 20
 _TAIL = 4096  # bytes of standard error that are kept
-_UNDO_SECONDS = 3.0
+_UNDO_SECONDS = 1.0
 """How long a program may take to undo and end once its input has ended, before it is asked to, and then made to."""
 _TERMINATE_SECONDS = 0.5
 _LOOK_SECONDS = 0.02

@@ -15,7 +15,11 @@ heal_adoption() { # a kill between the steps of taking over a plain directory
 }
 
 heal() { # with the lock held; says what it found in the fact "healed"
-    rm -rf "$state"/broken.* "$state"/app.* "$state"/version.*
+    rm -rf "$state"/broken.*
+    for left in "$state"/app.* "$state"/version.*; do
+        # A younger one may be of somebody who begins right now.
+        older "$left" && rm -f "$left"
+    done
     for waiting in "$state"/claim.*; do
         [ -d "$waiting" ] || continue
         if stale "$waiting" || { [ ! -s "$waiting/owner" ] && older "$waiting"; }; then rm -rf "$waiting"; fi

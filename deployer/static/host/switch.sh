@@ -76,9 +76,14 @@ point() { # RELEASE: build the link inside the lock directory and rename it over
 do_switch() {
     IFS= read -r release && IFS= read -r expected && IFS= read -r members || exit 1
     find_live
-    [ "$kind" = directory ] || [ "$live" = "$expected" ] ||
+    if [ "$kind" != directory ] && [ "$live" != "$expected" ]; then
+        ours
         fail failed "the live release changed to ${live:-none} meanwhile, though the lock was ours: somebody else moved $target"
-    [ -d "$root/releases/$release" ] && [ -d "$state/records/$release" ] || fail failed "the host has no release $release"
+    fi
+    [ -d "$root/releases/$release" ] && [ -d "$state/records/$release" ] || {
+        ours
+        fail failed "the host has no release $release"
+    }
     previous=$expected
     printf '%s %s\n' "$release" "$previous" >"$work/pending" && mv -f "$work/pending" "$state/pending" ||
         cannot "write to $state on the host"
