@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import shutil
 import signal
@@ -12,6 +13,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from deployer.journal import Event, parse
 from tests.sshd import Sshd
@@ -195,6 +197,12 @@ class Ended:
     out: str
     err: str
     seconds: float
+
+    @property
+    def waited(self) -> float:
+        """Seconds until the lock was taken and the host had told what is live: no matter how busy this machine is."""
+        steps: list[dict[str, Any]] = json.loads(self.out)["steps"]
+        return float(sum(step["seconds"] for step in steps if step["name"] == "compare"))
 
     def __str__(self) -> str:
         return f"exit code {self.code} after {self.seconds:.1f} s\n{self.err}{self.out}"

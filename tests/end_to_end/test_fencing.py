@@ -169,6 +169,12 @@ class Stage:
         raise AssertionError(f"{site.name}: no moment was before the end of the deploy")
 
 
+def later(seconds: float, play: Callable[[], Outcome]) -> Outcome:
+    """Play a little later than others, as two processors are few for all at once."""
+    time.sleep(seconds)
+    return play()
+
+
 def is_confirmed(site: Site) -> bool:
     """Whether the deploy that began last has been confirmed."""
     events = site.events()
@@ -242,7 +248,7 @@ def outcomes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Fut
         ThreadPoolExecutor(len(NAMES)) as pool,
     ):
         scenarios = Scenarios(Stage(directory, mark, nginx, sshd)).all()
-        yield {name: pool.submit(scenarios[name]) for name in NAMES}
+        yield {name: pool.submit(later, 0.4 * index, scenarios[name]) for index, name in enumerate(NAMES)}
     assert wait_until(lambda: not marked(mark), 8, step=0.1), [name_of(pid) for pid in marked(mark)]
 
 
@@ -252,15 +258,13 @@ def outcomes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Fut
 def test_a_paused_deploy_never_switches(outcomes: dict[str, Future[Outcome]], name: str) -> None:
     """The run beside it waits for the lease and goes live; the paused one fails with a reason and changes nothing."""
     outcome = outcomes[name].result()
-    print(
-        f"\nseed {SEED}, {name}: {outcome.other.seconds:.1f} s; exit code {outcome.paused.code}: {outcome.paused.err}"
-    )
+    print(f"\nseed {SEED}, {name}: {outcome.other.waited:.1f} s; exit code {outcome.paused.code}: {outcome.paused.err}")
     assert outcome.problems == []
     assert outcome.other.code == 0, str(outcome.other)
     assert outcome.live == OTHER
     # What had left already goes on arriving, and counts as being alive.
     travelling = {"client during the upload": 6.0, "shell during the upload": 14.0}.get(name, 0.0)
-    assert outcome.other.seconds < LEASE + FEW + travelling
+    assert outcome.other.waited < LEASE + FEW + travelling
     assert "Traceback" not in outcome.paused.err
     if outcome.confirmed:
         assert outcome.paused.code in (0, 7), str(outcome.paused)
@@ -269,5 +273,5 @@ def test_a_paused_deploy_never_switches(outcomes: dict[str, Future[Outcome]], na
         reason = outcome.paused.err.partition("error: ")[2]
         assert "its lease of 15 s" in reason or "the lock was taken away" in reason
     assert outcome.next_one.code == 0, str(outcome.next_one)
-    assert outcome.next_one.seconds < LEASE - 3
+    assert outcome.next_one.waited < FEW
     assert outcome.leftovers == []
