@@ -176,9 +176,8 @@ def later(seconds: float, play: Callable[[], Outcome]) -> Outcome:
 
 
 def is_confirmed(site: Site) -> bool:
-    """Whether the deploy that began last has been confirmed."""
-    events = site.events()
-    return any((event.step, event.state, event.deploy) == ("done", "confirmed", events[-1].deploy) for event in events)
+    """Whether the deploy that is paused had been confirmed: it is live, and no note says that it might be undone."""
+    return site.live() == PAUSED and not (site.state / "pending").exists()
 
 
 class Scenarios:
