@@ -130,11 +130,12 @@ do_revert() {
 do_confirm() {
     IFS= read -r keep && IFS= read -r members || exit 1
     renew
-    switched=''
-    journal done confirmed "$built" "$members"
-    rm -f "$state/records/$built/failed" "$state/pending"
+    # This rename is the confirmation: only an owner that nobody deposed can take the note of what is pending away.
+    mv -f "$state/pending" "$work/pending" || cannot 'confirm the release on the host'
+    confirmed=$built built='' switched=''
+    rm -f "$state/records/$confirmed/failed"
+    journal done confirmed "$confirmed" "$members"
     working prune "$keep"
-    built=''
     [ -z "$sweeper" ] || wait "$sweeper"
     unlock
 }
