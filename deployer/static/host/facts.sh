@@ -1,9 +1,14 @@
 # shellcheck shell=sh
 # What a run must know before it decides.
 
-fingerprint() { # DIRECTORY: changes with every write into it. %i catches files that were replaced with the old
-    # time; %y has nanoseconds, which are zero in what we unpacked and hardly ever in what others wrote.
-    (cd "$1" && find . ! -type d -exec stat -c '%n|%s|%y|%f|%i' {} + | sha256sum)
+fingerprint() { # DIRECTORY: changes with every write into it
+    # The inode catches files that were replaced with the old time; nanoseconds are zero in what we unpacked and hardly
+    # ever in what others wrote. GNU find prints all that in half the time that stat takes (measured).
+    if find "$1" -prune -printf '' 2>/dev/null; then
+        (cd "$1" && find . ! -type d -printf '%p|%s|%T@|%m|%i\n' | sha256sum)
+    else
+        (cd "$1" && find . ! -type d -exec stat -c '%n|%s|%y|%f|%i' {} + | sha256sum)
+    fi
 }
 
 sealed() { # RELEASE: true when nobody wrote into it since it was built
