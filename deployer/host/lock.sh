@@ -35,6 +35,8 @@ identify() { # this process, as the lock's owner file names it
     born=$start
     first_line /proc/sys/kernel/random/boot_id
     boot=$line
+    # In the names of what is not yet in its place, so that it can be told from what a killed process left.
+    beginner=$nonce.$$.$born
     space=$(readlink /proc/self/ns/pid 2>/dev/null) || space=unknown
 }
 
@@ -50,6 +52,13 @@ stale() { # ENTRY: true when its owner is dead or silent; sets $owner, and $why 
         if [ "$start" != "$began" ]; then why=dead && return 0; fi
     fi
     older "$1/lease" && why=silent
+}
+
+abandoned() { # FILE, named PREFIX.NONCE.PID.START: true when that process is gone
+    their=${1##*/}
+    their=${their#*.*.}
+    process "${their%.*}"
+    [ "$start" != "${their#*.}" ]
 }
 
 older() { # FILE: true when it was not written to for longer than the lease, by the host's clock
@@ -97,7 +106,7 @@ try_lock() {
 }
 
 take_lock() { # WAIT seconds
-    claim=$state/claim.$nonce empty=0 told='' owner=''
+    claim=$state/claim.$beginner empty=0 told='' owner=''
     mkdir "$claim" "$claim/link" && printf '%s %s %s %s\n%s\n' $$ "$born" "$boot" "$space" "$label" >"$claim/owner" &&
         true >"$claim/lease" || cannot "write to $state on the host"
     uptime

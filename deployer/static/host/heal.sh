@@ -16,13 +16,9 @@ heal_adoption() { # a kill between the steps of taking over a plain directory
 
 heal() { # with the lock held; says what it found in the fact "healed"
     rm -rf "$state"/broken.*
-    for left in "$state"/app.* "$state"/version.*; do
-        # A younger one may be of somebody who begins right now.
-        older "$left" && rm -f "$left"
-    done
-    for waiting in "$state"/claim.*; do
-        [ -d "$waiting" ] || continue
-        if stale "$waiting" || { [ ! -s "$waiting/owner" ] && older "$waiting"; }; then rm -rf "$waiting"; fi
+    for left in "$state"/app.* "$state"/version.* "$state"/claim.*; do
+        [ -e "$left" ] || continue
+        if [ -s "$left/owner" ]; then stale "$left"; else abandoned "$left"; fi && rm -rf "$left"
     done
     find_live
     pending_release='' pending_previous=''

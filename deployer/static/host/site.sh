@@ -65,7 +65,7 @@ make_state() {
     set -- $(stat -L -c %d "$parent" "$state")
     [ "$1" = "$2" ] || fail failed "$state is on another file system than $parent, so no switch could be atomic"
     [ "$recorded" ] || {
-        printf '%s\n' "$app" >"$state/app.$nonce" && mv -f "$state/app.$nonce" "$state/app" &&
-            printf '1\n' >"$state/version.$nonce" && mv -f "$state/version.$nonce" "$state/version"
+        printf '%s\n' "$app" >"$state/app.$beginner" && mv -f "$state/app.$beginner" "$state/app" &&
+            printf '1\n' >"$state/version.$beginner" && mv -f "$state/version.$beginner" "$state/version"
     } || cannot "write to $state on the host"
 }
