@@ -215,7 +215,7 @@ def test_while_the_gate_of_a_first_deploy_looks(
 def test_while_it_finishes(client: Client, site: Site, tmp_path: Path, signals: Sequence[signal.Signals]) -> None:
     """Once the release is confirmed it stays: the first signal waits for the end of that."""
     tools = link_tools(tmp_path / "tools")
-    removing = slow_tool(tools, "rm", "*/state/pending*", seconds=2)
+    removing = slow_tool(tools, "rm", "*/records/*/failed", seconds=2)
     client = Client(tmp_path, client.mark, variables={"PATH": str(tools)})
     running = client.start(site, NEW)
     assert wait_until(removing.exists, 20, step=0.002), running.said
