@@ -10,6 +10,7 @@ import pytest
 
 from deployer.health import ExpectedFile, HealthSettings, Verdict, check
 from deployer.web import Answer, Fault, WebError
+from tests.fakes import FakeClock
 
 URL = "https://site.test/app/"
 FILE = ExpectedFile("css/main.css", "ab" * 32, 10)
@@ -19,19 +20,6 @@ Reaction = Answer | WebError
 def answer(status: int = 200, body: bytes = b"", sha256: str = FILE.sha256, **headers: str) -> Answer:
     named = {name.replace("_", "-"): value for name, value in headers.items()}
     return Answer(URL, status, named, body, sha256, len(body), 0.01)
-
-
-@dataclass
-class FakeClock:
-    """Time that passes by sleeping only."""
-
-    now: float = 100.0
-
-    def monotonic(self) -> float:
-        return self.now
-
-    def sleep(self, seconds: float) -> None:
-        self.now += seconds
 
 
 @dataclass
