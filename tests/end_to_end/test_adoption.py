@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.conftest import need
 from tests.end_to_end.deployment import Deployment, listing, tree
 from tests.end_to_end.hosts import NOBODY, busybox_programs, ordinary_user, programs_without
 
@@ -163,8 +164,8 @@ def foreign(open_directory: Path, as_root: None) -> Deployment:
     (site.target / "img").chmod(0o755)
     os.chown(site.parent, NOBODY, NOBODY)
     site.variables["PATH"] = ordinary_user(open_directory / "user")
-    if Path("/proc/sys/fs/protected_hardlinks").read_text().strip() != "1":
-        pytest.skip("fs.protected_hardlinks is off: everybody may link everything")
+    protected = Path("/proc/sys/fs/protected_hardlinks").read_text().strip() == "1"
+    need("fs.protected_hardlinks", "for a link that is refused", present=protected)
     return site
 
 
