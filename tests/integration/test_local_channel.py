@@ -94,8 +94,8 @@ from deployer.command import encode_program
 from deployer.transports import local
 channel = local.open_channel(10)
 channel.send(encode_program("echo ready; cat >/dev/null; : >'{done}'"))
-print(channel.receive().decode().strip(), flush=True)
 try:
+    print(channel.receive().decode().strip(), flush=True)
     channel.receive()
 except KeyboardInterrupt:
     channel.close()
