@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import compileall
 import os
 import sys
 import tempfile
@@ -159,6 +160,8 @@ def _options(arguments: list[str]) -> argparse.Namespace:
 def main(arguments: list[str]) -> int:
     """Measure and print; the result is the exit code."""
     options = _options(arguments)
+    # As pip does for its users; where PYTHONDONTWRITEBYTECODE is set, every measured run would compile anew.
+    compileall.compile_dir(ROOT / "deployer", quiet=1)
     text = []
     with tempfile.TemporaryDirectory(prefix="deployer-bench-", dir=options.folder) as name:
         folder = Path(name)

@@ -159,12 +159,13 @@ def _connect_and_scan(strategy: Strategy, transport: Transport, steps: Steps) ->
         except BaseException as error:  # handed to the thread that waits
             refused.append(error)
 
+    scanned = strategy.scan()
     connecting = threading.Thread(target=connect, name="deployer-connect", daemon=True)
     connecting.start()
     try:
         if strategy.scan_summary:
             with steps.step("scan", strategy.scan_summary):
-                strategy.scan()
+                scanned()
     except DeployerError:
         # Whether the host answers does not matter any more: the connection ends with this process.
         for session in opened:

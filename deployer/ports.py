@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Protocol
 
 from deployer.plan import Plan, Reply, Request
@@ -140,8 +140,11 @@ class Strategy(Protocol):
         """What ``scan`` does, on one line; empty when there is nothing to read."""
         ...
 
-    def scan(self) -> None:
-        """Read what is deployed; runs while the connection is made. Raises InvalidInput."""
+    def scan(self) -> Callable[[], None]:
+        """Begin to read what is deployed, while the connection is made; the result waits for the end.
+
+        Waiting raises InvalidInput. To be called before any thread is started: a process can be forked only then.
+        """
         ...
 
     def opening(self) -> tuple[Request, ...]:

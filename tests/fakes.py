@@ -145,8 +145,8 @@ class FakeStrategy:
     def build(self) -> None:
         self._happens("build")
 
-    def scan(self) -> None:
-        self._happens("scan")
+    def scan(self) -> Callable[[], None]:
+        return lambda: self._happens("scan")
 
     def opening(self) -> tuple[Request, ...]:
         return ()

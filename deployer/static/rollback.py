@@ -38,8 +38,9 @@ class StaticRollback:
     def build(self) -> None:
         """Nothing to build."""
 
-    def scan(self) -> None:
+    def scan(self) -> Callable[[], None]:
         """Nothing to read."""
+        return lambda: None
 
     def opening(self) -> tuple[Request, ...]:
         """Lock and look."""

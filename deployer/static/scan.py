@@ -106,7 +106,8 @@ def _hash(location: str, expected: int) -> tuple[int, str]:
     # os.open and os.read: half the time of open() for thousands of small files (measured).
     descriptor = os.open(location, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0))
     try:
-        data = os.read(descriptor, READ_SIZE)
+        # Room for what is expected: a large buffer for each small file costs more than reading and hashing it.
+        data = os.read(descriptor, min(expected + 1, READ_SIZE))
         size, hasher = len(data), hashlib.sha256(data)
         # A file that grows meanwhile is found out when it is sent: its hash differs then.
         while data and size < expected:

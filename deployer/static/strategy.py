@@ -18,7 +18,7 @@ from deployer.static.changes import Base, Changes, compare
 from deployer.static.facts import Facts, read_base, read_facts
 from deployer.static.host import program
 from deployer.static.manifest import Kind, Manifest, encode
-from deployer.static.scan import scan
+from deployer.static.reading import begin
 from deployer.static.stream import Contents, Text, Tree, batches
 
 __all__ = ["StaticStrategy"]
@@ -72,10 +72,15 @@ class StaticStrategy:
         """What is read."""
         return f"hash {self._config.static.source}"
 
-    def scan(self) -> None:
-        """Hash the source."""
+    def scan(self) -> Callable[[], None]:
+        """Begin to hash the source; the result waits for the end of it."""
         static = self._config.static
-        self._wanted = scan(Path(static.source), static.exclude)
+        read = begin(Path(static.source), static.exclude, lambda size: self._reporter.progress("scan", size, 0))
+
+        def wait() -> None:
+            self._wanted = read()
+
+        return wait
 
     def opening(self) -> tuple[Request, ...]:
         """Lock, facts, and the end when nothing differs: one round trip."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import zlib
 from collections.abc import Callable, Iterator
@@ -126,20 +127,24 @@ class Text:
 def batches(changes: Changes) -> list[tuple[tuple[str, Entry], ...]]:
     """What is sent, in batches: the host checks one while the next travels. At least one, which may be empty.
 
-    Files of a kind stand behind one another: what they share is found inside the compressor's window.
+    Files of a kind stand behind one another: what they share is found inside the compressor's window. And each batch
+    gets its share of every kind: thousands of small pages in a row keep the disk busy and the line idle, large pictures
+    the line and not the disk.
     """
-    found: list[tuple[tuple[str, Entry], ...]] = []
-    batch: list[tuple[str, Entry]] = []
-    size = 0
-    for name, entry in sorted(changes.sent.items(), key=_by_kind):
-        batch.append((name, entry))
-        size += entry.size
-        if size >= BATCH_SIZE:
-            found.append(tuple(batch))
-            batch, size = [], 0
-    if batch or not found:
-        found.append(tuple(batch))
-    return found
+    count = max(1, round(sum(map(_weight, changes.sent.values())) / BATCH_SIZE))
+    made: list[list[tuple[str, Entry]]] = [[] for _ in range(count)]
+    for _, same in itertools.groupby(sorted(changes.sent.items(), key=_by_kind), key=lambda item: _by_kind(item)[0]):
+        items = tuple(same)
+        whole = sum(_weight(entry) for _, entry in items)
+        before = 0
+        for name, entry in items:
+            made[before * count // whole].append((name, entry))
+            before += _weight(entry)
+    return [tuple(batch) for batch in made if batch] or [()]
+
+
+def _weight(entry: Entry) -> int:
+    return entry.size + tar.BLOCK
 
 
 def _by_kind(item: tuple[str, Entry]) -> tuple[str, str]:

@@ -8,6 +8,7 @@ import io
 import itertools
 import os
 import tarfile
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -145,8 +146,24 @@ def test_batches_hold_every_file_once() -> None:
     wanted = Manifest(tuple(entry(f"{number:03}", stream.BATCH_SIZE // 4) for number in range(10)))
     changes = compare(Base(), wanted)
     made = batches(changes)
-    assert [len(batch) for batch in made] == [4, 4, 2]
+    assert [len(batch) for batch in made] == [4, 3, 3]
     assert dict(each for batch in made for each in batch) == changes.sent
+
+
+def test_every_batch_has_its_share_of_every_kind() -> None:
+    """Small pages and large pictures take turns, so that neither the line nor the disk waits for the other."""
+    pictures = [entry(f"{number:02}.jpg", stream.BATCH_SIZE // 2) for number in range(8)]
+    pages = [entry(f"{number:04}.html", 1) for number in range(4000)]
+    made = batches(compare(Base(), Manifest((*pictures, *pages))))
+    kinds = [Counter(each.path.rpartition(".")[2] for _, each in batch) for batch in made]
+    assert kinds == [{"html": 1000, "jpg": 2}] * 4
+
+
+def test_one_big_file_is_a_batch() -> None:
+    """A file is never cut, and no batch is empty."""
+    changes = compare(Base(), Manifest((entry("film.bin", 50 * stream.BATCH_SIZE), entry("index.html", 5))))
+    made = batches(changes)
+    assert [[each.path for _, each in batch] for batch in made] == [["film.bin", "index.html"]]
 
 
 def test_there_is_a_batch_even_when_nothing_is_sent() -> None:
