@@ -7,15 +7,18 @@ from typing import Any
 from deployer.config.credentials import Secrets, load_secrets
 from deployer.config.keys import OPTIONS, Option
 from deployer.config.loader import find, load
-from deployer.config.model import Config, Health, Host, Probe, Static
+from deployer.config.model import Config, Health, Hooks, Host, Jump, Probe, RetainAssets, Static
 
 __all__ = [
     "OPTIONS",
     "Config",
     "Health",
+    "Hooks",
     "Host",
+    "Jump",
     "Option",
     "Probe",
+    "RetainAssets",
     "Secrets",
     "Static",
     "find",

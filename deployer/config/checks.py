@@ -12,13 +12,18 @@ __all__ = [
     "check_address",
     "check_app",
     "check_host_key",
+    "check_image",
     "check_key_file",
     "check_not_empty",
+    "check_pattern",
+    "check_shared",
     "check_target",
     "check_url",
     "check_user",
+    "disjoint",
     "holds_private_key",
     "parse_host",
+    "parse_jumps",
 ]
 
 APP_PATTERN = "[a-z0-9][a-z0-9-]{0,62}"
@@ -26,6 +31,14 @@ APP_PATTERN = "[a-z0-9][a-z0-9-]{0,62}"
 _HOST_NAME = r"[A-Za-z0-9_][A-Za-z0-9._-]{0,252}"
 _HOST_TEXT = r"(?s:(?:(?P<user>.*)@)?(?:\[(?P<six>[^\[\]]*)\]|(?P<name>[^\[\]:@]*))(?::(?P<port>.*))?)"
 _PUBLIC_KEY = r"(?:^|\s)(?:ssh-|ecdsa-|sk-)\S+\s+AAAA\S*(?:\s|$)"
+# The reference grammar of container images: registry, name, tag, digest.
+_IMAGE_HOST = r"(?:[A-Za-z0-9][A-Za-z0-9.-]*|\[[0-9A-Fa-f:]+\])(?::[0-9]{1,5})?/"
+_IMAGE_NAME = r"[a-z0-9]+(?:(?:\.|__?|-+)[a-z0-9]+)*"
+_IMAGE = (
+    rf"(?:{_IMAGE_HOST})?{_IMAGE_NAME}(?:/{_IMAGE_NAME})*"
+    r"(?::[A-Za-z0-9_][A-Za-z0-9_.-]{0,127})?(?:@[a-z0-9+._-]+:[0-9a-f]{32,128})?"
+)
+_LONGEST_IMAGE = 512
 # A deploy swaps its target for a link: none of these survives that.
 _SYSTEM = frozenset("bin boot dev etc home lib lib32 lib64 opt proc root run sbin sys tmp usr var".split())
 _LONGEST_NAME = 255  # bytes in one path component, on every file system that matters
@@ -81,6 +94,49 @@ def check_target(text: str) -> str:
     if any(len(part.encode("utf-8", "surrogateescape")) > _LONGEST_NAME for part in parts):
         raise Refused(f"a path whose components have at most {_LONGEST_NAME} bytes")
     return "/" + "/".join(parts)
+
+
+def check_shared(text: str) -> str:
+    """A path inside the site, relative to its root, returned without trailing slashes."""
+    bare = _check_inside(text, "a path inside the site, such as uploads")
+    if any(len(part.encode("utf-8", "surrogateescape")) > _LONGEST_NAME for part in bare.split("/")):
+        raise Refused(f"a path whose components have at most {_LONGEST_NAME} bytes")
+    return bare
+
+
+def check_pattern(text: str) -> str:
+    """A pattern of paths inside the site, relative to its root, returned without trailing slashes."""
+    return _check_inside(text, "a pattern of paths inside the site, such as assets/*")
+
+
+def _check_inside(text: str, expected: str) -> str:
+    bare = text.rstrip("/")
+    if not bare or bare.startswith("/"):
+        raise Refused(f"{expected}, relative to its root")
+    if any(part in {"", ".", ".."} for part in bare.split("/")):
+        raise Refused(f"{expected}, without empty, '.' and '..' components")
+    if not _is_visible(bare, spaces=True):
+        raise Refused(f"{expected}, without control characters")
+    return bare
+
+
+def disjoint(paths: tuple[str, ...]) -> None:
+    """Refuse paths that are named twice, or of which one lies inside another."""
+    seen: set[str] = set()
+    for path in sorted(paths, key=lambda path: path.split("/")):
+        parts = path.split("/")
+        above = next((found for length in range(len(parts)) if (found := "/".join(parts[: length + 1])) in seen), "")
+        if above:
+            fault = f"{path!r} is there twice" if above == path else f"{path!r} lies in {above!r}"
+            raise Refused(f"a list of paths of which none is in another ({fault})")
+        seen.add(path)
+
+
+def check_image(text: str) -> str:
+    """A container image's reference: ``[registry/]name[:tag][@digest]``. It may never look like an option."""
+    if len(text) > _LONGEST_IMAGE or not re.fullmatch(_IMAGE, text):
+        raise Refused("a container image such as node:22-alpine, without a scheme, spaces or options")
+    return text
 
 
 def check_url(text: str) -> str:
@@ -172,6 +228,19 @@ def parse_host(text: str) -> dict[str, object]:
     if port is not None:
         host["port"] = _parse_port(port)
     return host
+
+
+def parse_jumps(text: str) -> tuple[dict[str, object], ...]:
+    """Split ``[user@]host[:port]``, or several of these separated by commas as in ``ssh -J``. Raises Refused."""
+    expected = "[user@]host[:port] with an IPv6 address in brackets, or several of these separated by commas"
+    try:
+        jumps = tuple(parse_host(part) for part in text.split(","))
+    except Refused as reason:
+        echo = reason.echo and ":" not in text.rpartition("@")[0]  # another part of the text may hold a password
+        raise Refused(expected, hint=reason.hint, echo=echo) from None
+    if any(jump.pop("local") for jump in jumps):
+        raise Refused(f"{expected}, but never local", echo=False)
+    return jumps
 
 
 def _parse_port(text: str) -> int:

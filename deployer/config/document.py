@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,10 @@ import msgspec
 
 from deployer.errors import InvalidInput
 
-__all__ = ["Document", "find_lines", "read_document"]
+__all__ = ["Document", "Location", "find_lines", "read_document"]
+
+Location = tuple[str | int, ...]
+"""The names on the way to a key; a number, from 1, is the place of a table in a list of tables."""
 
 _PART = r"""(?:[A-Za-z0-9_-]+|"(?:[^"\\]|\\.)*"|'[^']*')"""
 _DOTTED = rf"{_PART}(?:\s*\.\s*{_PART})*"
@@ -26,14 +30,15 @@ class Document(msgspec.Struct, frozen=True):
     name: str
     folder: Path
     data: dict[str, Any]
-    lines: dict[tuple[str, ...], int]
+    lines: dict[Location, int]
 
-    def where(self, path: tuple[str, ...]) -> str:
+    def where(self, path: Location) -> str:
         """``deploy.toml:12: static.keep``; the line is that of the nearest table when the key's own was not found."""
-        for length in range(len(path), 0, -1):
-            if path[:length] in self.lines:
-                return f"{self.name}:{self.lines[path[:length]]}: {'.'.join(path)}"
-        return f"{self.name}: {'.'.join(path)}"
+        lengths = range(len(path), 0, -1)
+        line = next((f":{self.lines[path[:length]]}" for length in lengths if path[:length] in self.lines), "")
+        names = ".".join(name for name in path if isinstance(name, str))
+        places = "".join(f" ({path[place - 1]} {name})" for place, name in enumerate(path) if isinstance(name, int))
+        return f"{self.name}{line}: {names}{places}"
 
 
 def read_document(file: Path, directory: Path) -> Document:
@@ -75,24 +80,34 @@ def _parse(text: str, name: str) -> dict[str, Any]:
         raise InvalidInput(f"{name}: lists or tables are nested too deeply") from None
 
 
-def find_lines(text: str) -> dict[tuple[str, ...], int]:
+def find_lines(text: str) -> dict[Location, int]:
     """The first line, from 1, of each table header and each key that starts a line.
 
-    Keys inside inline tables are not looked for: their table's line is near enough.
+    Tables of a list are there by their place, and the first one of them without it, too. Keys inside inline tables are
+    not looked for: their table's line is near enough.
     """
-    lines: dict[tuple[str, ...], int] = {}
-    table: tuple[str, ...] = ()
+    lines: dict[Location, int] = {}
+    tables: list[Location] = [()]
+    listed: Counter[Location] = Counter()
     for number, line in _outside_strings(text):
         header = re.fullmatch(_HEADER, line)
         assignment = re.match(_ASSIGNMENT, line)
         if header:
-            table = _split(header[1])
-            lines.setdefault(table, number)
+            tables = [_split(header[1])]
+            if line.lstrip().startswith("[["):
+                listed[tables[0]] += 1
+                tables.append((*tables[0], listed[tables[0]]))
+            _note(lines, tables, number)
         elif assignment:
-            path = (*table, *_split(assignment[1]))
-            for length in range(len(table) + 1, len(path) + 1):
-                lines.setdefault(path[:length], number)
+            names = _split(assignment[1])
+            for length in range(len(names)):
+                _note(lines, [(*table, *names[: length + 1]) for table in tables], number)
     return lines
+
+
+def _note(lines: dict[Location, int], paths: Iterable[Location], number: int) -> None:
+    for path in paths:
+        lines.setdefault(path, number)
 
 
 def _outside_strings(text: str) -> Iterator[tuple[int, str]]:

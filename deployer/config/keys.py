@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, get_args, get_origin
 
@@ -47,6 +47,8 @@ class Key(msgspec.Struct, frozen=True, kw_only=True):
     check: Check | None = None
     local_path: bool = False
     lines: bool = False
+    together: Callable[[tuple[str, ...]], None] | None = None
+    parse: Callable[[str], object] | None = None
     least: int = 0
     choices: tuple[str, ...] = ()
     pattern: str | None = None
@@ -76,12 +78,18 @@ def _unwrap(annotation: Any) -> tuple[Any, msgspec.Meta]:
     return annotation, msgspec.Meta()
 
 
-def _is_table(kind: Any) -> bool:
-    return isinstance(kind, type) and issubclass(kind, msgspec.Struct)
+def _table(kind: Any, meta: msgspec.Meta) -> type[msgspec.Struct] | None:
+    """The struct of a table, or of each of a list of tables."""
+    if get_origin(kind) is tuple and not (meta.extra or {}).get("parse"):
+        kind = get_args(kind)[0]
+    return kind if isinstance(kind, type) and issubclass(kind, msgspec.Struct) else None
 
 
 def _key(path: KeyPath, kind: Any, meta: msgspec.Meta, field: msgspec.structs.FieldInfo) -> Key:
     extra = meta.extra or {}
+    default = None if field.required else field.default
+    if extra["parse"]:  # whatever the model holds, people write one text
+        kind, default = str, default or ""
     bounds, repeat = meta, get_origin(kind) is tuple
     if repeat:
         kind, bounds = _unwrap(get_args(kind)[0])
@@ -91,7 +99,7 @@ def _key(path: KeyPath, kind: Any, meta: msgspec.Meta, field: msgspec.structs.Fi
         kind="text" if choices else _KINDS[kind],
         repeat=repeat,
         required=field.required,
-        default=None if field.required else field.default,
+        default=default,
         description=meta.description or "",
         flag=extra["flag"],
         metavar=extra["metavar"],
@@ -99,6 +107,8 @@ def _key(path: KeyPath, kind: Any, meta: msgspec.Meta, field: msgspec.structs.Fi
         check=extra["check"],
         local_path=extra["path"],
         lines=extra["lines"],
+        together=extra["together"],
+        parse=extra["parse"],
         least=meta.min_length or 0,
         choices=choices,
         pattern=meta.pattern,
@@ -113,12 +123,13 @@ def _walk(
 ) -> Iterator[tuple[KeyPath, type[msgspec.Struct] | Key, msgspec.Meta]]:
     for field in msgspec.structs.fields(struct):
         kind, meta = _unwrap(field.type)
-        path = (*prefix, field.name)
+        path = (*prefix, field.encode_name)
         if (meta.extra or {}).get("derived"):
             continue
-        if _is_table(kind):
-            yield path, kind, meta
-            yield from _walk(kind, path)
+        table = _table(kind, meta)
+        if table:
+            yield path, table, meta
+            yield from _walk(table, path)
         else:
             yield path, _key(path, kind, meta, field), meta
 
@@ -129,7 +140,7 @@ def _options(found: list[tuple[KeyPath, type[msgspec.Struct] | Key, msgspec.Meta
         flag = extra.get("flag", "")
         if not flag:
             continue
-        # A table's own flag is its text form, as in --host; it repeats so that a second one is never silently dropped.
+        # A table's own flag is its text form, as in --host; it repeats because there may be several such tables.
         kind, repeat = (item.kind, item.repeat) if isinstance(item, Key) else ("text", True)
         help_text = (meta.description or "").replace("`", "")
         yield Option(".".join(path), flag, _variable(flag), kind, repeat, extra["metavar"], help_text)

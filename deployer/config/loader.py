@@ -11,9 +11,10 @@ import msgspec
 
 from deployer.config.checks import holds_private_key
 from deployer.config.document import read_document
+from deployer.config.hosts import HostParts, Hosts, check_hosts, combine, is_named
 from deployer.config.keys import KEYS, OPTIONS, TABLES, KeyPath, Option
 from deployer.config.model import Config
-from deployer.config.tables import Settings, host_settings, read_layers, similar
+from deployer.config.tables import Layer, Settings, host_parts, read_layers, similar
 from deployer.config.values import accept
 from deployer.errors import InvalidInput
 
@@ -50,17 +51,21 @@ def load(
     """
     directory = directory.absolute()
     document = read_document(file, directory) if file else None
-    settings, environments = read_layers(document) if document else ({}, {})
+    name, folder = (document.name, document.folder) if document else ("", directory)
+    layer, environments = read_layers(document) if document else (Layer({}), {})
     environment = environment or variables.get(_ENVIRONMENT_VARIABLE, "").strip()
     if environment:
-        settings |= _choose(environment, environments, document.name if document else "")
-    settings |= _read_variables(variables, directory) | _read_flags(flags, directory)
-    _require(settings, document.name if document else "")
-    tree = _nest(settings) | {"environment": environment, "directory": document.folder if document else directory}
+        chosen = _choose(environment, environments, name)
+        layer = Layer(layer.settings | chosen.settings, combine(layer.hosts, chosen.hosts))
+    given = [_read_variables(variables, directory), _read_flags(flags, directory)]
+    settings, hosts = _override(layer, given)
+    _require(settings, hosts, name)
+    _agree(settings, hosts)
+    tree = _nest(settings, hosts) | {"environment": environment, "directory": folder}
     return msgspec.convert(tree, Config)
 
 
-def _choose(name: str, environments: dict[str, Settings], file: str) -> Settings:
+def _choose(name: str, environments: dict[str, Layer], file: str) -> Layer:
     if name in environments:
         return environments[name]
     if not environments:
@@ -73,53 +78,59 @@ def _choose(name: str, environments: dict[str, Settings], file: str) -> Settings
     )
 
 
-def _read_variables(variables: Mapping[str, str], directory: Path) -> Settings:
-    settings: Settings = {}
+def _override(layer: Layer, given: list[Layer]) -> tuple[Settings, Hosts | None]:
+    """Lay variables and flags over the file: parts of a host that are given without its name are for all hosts."""
+    named = next((source.hosts for source in reversed(given) if source.hosts), None)
+    hosts, settings = combine(layer.hosts, named), layer.settings
+    for source in given:
+        settings = settings | source.settings
+    parts: HostParts = {path[-1]: value for path, value in settings.items() if path[:1] == _HOST}
+    others = {path: value for path, value in settings.items() if path[:1] != _HOST}
+    return others, combine(hosts, Hosts("", (parts,))) if parts else hosts
+
+
+def _read_variables(variables: Mapping[str, str], directory: Path) -> Layer:
+    values: dict[Option, tuple[str, object]] = {}
     for option in OPTIONS:
         # Secrets and multi-line inputs of CI systems like to end in a newline that nobody meant.
         text = variables.get(option.variable, "").strip("\r\n")
         if not text.strip():
             continue
+        value: object = text
         if option.repeat:
-            lines = tuple(line.strip() for line in text.splitlines() if line.strip())
-            settings |= _read_option(option, lines, option.variable, directory)
+            value = tuple(line.strip() for line in text.splitlines() if line.strip())
         elif _path(option) == _HOST_KEY_FILE and holds_private_key(text):
-            settings[_HOST_KEY_FILE] = ""  # the key itself: load_secrets takes it, and the file's key gives way
-        else:
-            settings |= _read_option(option, text, option.variable, directory)
-    return settings
+            value = ""  # the key itself: load_secrets takes it, and the file's key gives way
+        values[option] = (option.variable, value)
+    return _read_options(values, directory)
 
 
-def _read_flags(flags: Mapping[str, object], directory: Path) -> Settings:
+def _read_flags(flags: Mapping[str, object], directory: Path) -> Layer:
+    values = {option: (option.flag, flags.get(option.key)) for option in OPTIONS}
+    given = {option: pair for option, pair in values.items() if pair[1] not in (None, (), [])}
+    return _read_options(given, directory)
+
+
+def _read_options(values: Mapping[Option, tuple[str, object]], directory: Path) -> Layer:
     settings: Settings = {}
-    for option in OPTIONS:
-        value = flags.get(option.key)
-        if value not in (None, (), []):
-            settings |= _read_option(option, value, option.flag, directory)
-    return settings
-
-
-def _read_option(option: Option, value: object, subject: str, directory: Path) -> Settings:
-    path = _path(option)
-    if path == _HOST:
-        return host_settings(_only_host(value, subject), subject)
-    return {path: accept(KEYS[path], value, subject=subject, folder=directory, typed=False)}
-
-
-def _only_host(value: object, subject: str) -> str:
-    values = value if isinstance(value, list | tuple) else (value,)
-    if len(values) != 1:
-        raise InvalidInput(f"{subject} names {len(values)} hosts, but this version deploys to exactly one")
-    return str(values[0])
+    hosts = None
+    for option, (subject, value) in values.items():
+        path = _path(option)
+        if path == _HOST:
+            texts = value if isinstance(value, list | tuple) else (value,)
+            hosts = Hosts(subject, tuple(host_parts(str(text), subject) for text in texts))
+        else:
+            settings[path] = accept(KEYS[path], value, subject=subject, folder=directory, typed=False)
+    return Layer(settings, hosts)
 
 
 def _path(option: Option) -> KeyPath:
     return tuple(option.key.split("."))
 
 
-def _require(settings: Settings, file: str) -> None:
+def _require(settings: Settings, hosts: Hosts | None, file: str) -> None:
     given = {path for path, value in settings.items() if value}
-    if given & {(*_HOST, "address"), (*_HOST, "local")}:
+    if hosts and all(is_named(entry) for entry in hosts.entries):
         given.add(_HOST)
     required = {_HOST} | {path for path, key in KEYS.items() if key.required}
     missing = [option for option in OPTIONS if _path(option) in required - given]
@@ -127,12 +138,22 @@ def _require(settings: Settings, file: str) -> None:
         ways = [f"{option.key}: by {file or FILE_NAME}, {option.flag} or {option.variable}" for option in missing]
         names = ", ".join(option.key for option in missing)
         raise InvalidInput(f"{file or 'the configuration'} lacks {names}", hint="\n".join(ways))
+
+
+def _agree(settings: Settings, hosts: Hosts | None) -> None:
+    """Refuse what is right by itself but not together."""
     if settings.get(("health", "contains")) and not settings.get(("url",)) and not settings.get(("health", "url")):
         raise InvalidInput("health.contains needs a URL to look at", hint="give url or health.url")
+    if settings.get(("static", "build_image")) and not settings.get(("static", "build")):
+        hint = "give static.build (--build), or an empty static.build_image (--build-image '') to build nothing"
+        raise InvalidInput("static.build_image needs a command to run in it", hint=hint)
+    if hosts:
+        check_hosts(hosts)
 
 
-def _nest(settings: Settings) -> dict[str, Any]:
+def _nest(settings: Settings, hosts: Hosts | None) -> dict[str, Any]:
     tree: dict[str, Any] = {path[-1]: {} for path in TABLES if len(path) == 1}
+    tree |= {"host": hosts.entries if hosts else ()}
     for path, value in settings.items():
         table = tree
         for name in path[:-1]:

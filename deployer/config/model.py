@@ -1,73 +1,66 @@
 """The configuration as frozen values; flags, variables, JSON Schema and the reference page are made from this module.
 
 Each field's ``Meta`` carries what a person needs to know about it (``description``), the bounds of numbers, and in
-``extra`` what the loader needs; see :func:`_about`.
+``extra`` what the loader needs; see :mod:`deployer.config.about`.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import msgspec
 
+from deployer.config.about import about
 from deployer.config.checks import (
     APP_PATTERN,
-    Check,
     check_address,
     check_app,
     check_host_key,
+    check_image,
     check_key_file,
     check_not_empty,
+    check_pattern,
+    check_shared,
     check_target,
     check_url,
     check_user,
+    disjoint,
+    parse_jumps,
 )
 
-__all__ = ["Config", "Health", "Host", "Probe", "Static"]
+__all__ = ["Config", "Health", "Hooks", "Host", "Jump", "Probe", "RetainAssets", "Static"]
 
 _DAY = 86_400  # seconds: the longest wait that is still not a mistake
-
-
-def _about(
-    description: str,
-    flag: str = "",
-    metavar: str = "",
-    *,
-    check: Check | None = None,
-    example: object = None,
-    path: bool = False,
-    lines: bool = False,
-    **constraints: Any,
-) -> msgspec.Meta:
-    """What is known of a key.
-
-    An empty ``flag`` means that the key has none; ``path`` marks a path on this machine, ``lines`` a list that may also
-    be given as one text of several lines; ``example`` is shown in the reference where the default says too little.
-    """
-    extra = {"flag": flag, "metavar": metavar, "check": check, "example": example, "path": path, "lines": lines}
-    return msgspec.Meta(description=description, extra=extra, **constraints)
 
 
 # Set by the loader, never by the file.
 _DERIVED = msgspec.Meta(extra={"derived": True})
 
 
+class Jump(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A host on the way to another one; an empty ``user`` is the name of the user who runs deployer."""
+
+    address: str
+    port: int = 22
+    user: str = ""
+
+
 class Host(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """The server, and how to log in to it."""
+    """A server, and how to log in to it."""
 
     local: Annotated[bool, _DERIVED] = False
     address: Annotated[
         str,
-        _about("Host name or IP address; `local` is this machine.", check=check_address, example="example.org"),
+        about("Host name or IP address; `local` is this machine.", check=check_address, example="example.org"),
     ] = ""
-    port: Annotated[int, _about("SSH port.", ge=1, le=65_535)] = 22
+    port: Annotated[int, about("SSH port.", ge=1, le=65_535)] = 22
     user: Annotated[
-        str, _about("Login name; empty: the name of the user who runs deployer.", check=check_user, example="deploy")
+        str, about("Login name; empty: the name of the user who runs deployer.", check=check_user, example="deploy")
     ] = ""
     key: Annotated[
         str,
-        _about(
+        about(
             "File of the private key; empty: the SSH agent's keys. The variable may hold the key itself.",
             "--key",
             "FILE",
@@ -78,8 +71,9 @@ class Host(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
     ] = ""
     host_key: Annotated[
         tuple[str, ...],
-        _about(
-            "The host's public keys, as lines of known_hosts or bare; a text or a list. Other keys are refused.",
+        about(
+            "The host's public keys, and its jump hosts', as lines of known_hosts; a text or a list. "
+            "Other keys are refused. With one host and no jump, they may be bare.",
             "--host-key",
             "LINE",
             check=check_host_key,
@@ -88,11 +82,21 @@ class Host(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
         ),
     ] = ()
     known_hosts: Annotated[
-        str, _about("File of known_hosts lines, instead of or beside `host_key`.", "--known-hosts", "FILE", path=True)
+        str, about("File of known_hosts lines, instead of or beside `host_key`.", "--known-hosts", "FILE", path=True)
     ] = ""
+    jump: Annotated[
+        tuple[Jump, ...],
+        about(
+            "Host to go through; several in a row are separated by commas; empty: none. Its key is pinned the same way.",
+            "--jump",
+            "[USER@]HOST[:PORT]",
+            parse=parse_jumps,
+        ),
+    ] = ()
+    """The way to the host, in the order in which it is gone."""
     connect_to: Annotated[
         str,
-        _about(
+        about(
             "Address that health checks and probe connect to, with the URL's name; empty: what the name resolves to.",
             "--connect-to",
             "ADDRESS",
@@ -100,11 +104,29 @@ class Host(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
         ),
     ] = ""
     connect_timeout: Annotated[
-        float, _about("Seconds that one attempt to connect may take.", "--connect-timeout", "S", gt=0, le=_DAY)
+        float, about("Seconds that one attempt to connect may take.", "--connect-timeout", "S", gt=0, le=_DAY)
     ] = 10
     command_timeout: Annotated[
-        float, _about("Seconds that the host may take without any progress.", "--command-timeout", "S", gt=0, le=_DAY)
+        float, about("Seconds that the host may take without any progress.", "--command-timeout", "S", gt=0, le=_DAY)
     ] = 600
+
+
+class RetainAssets(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Old files that stay reachable after a switch, for pages that visitors have open."""
+
+    patterns: Annotated[
+        tuple[str, ...],
+        about(
+            "Patterns of files whose old versions stay; a new file of the same path wins.",
+            "--retain-assets",
+            "GLOB",
+            check=check_pattern,
+            example=["assets/*"],
+        ),
+    ] = ()
+    days: Annotated[
+        int, about("Days that they stay after the release that dropped them.", "--retain-days", "N", ge=1, le=3_650)
+    ] = 7
 
 
 class Static(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -112,12 +134,22 @@ class Static(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
 
     build: Annotated[
         str,
-        _about("Command that makes the files, run here first; empty: none.", "--build", "CMD", example="make build"),
+        about("Command that makes the files, run here first; empty: none.", "--build", "CMD", example="make build"),
+    ] = ""
+    build_image: Annotated[
+        str,
+        about(
+            "Container image that `build` runs in; empty: it runs on this machine.",
+            "--build-image",
+            "IMAGE",
+            check=check_image,
+            example="node:22-alpine",
+        ),
     ] = ""
     source: Annotated[
         str,
-        _about(
-            "Directory whose contents are uploaded.",
+        about(
+            "Directory, or archive (.tar.gz, .zip), whose contents are uploaded.",
             "--source",
             "DIR",
             check=check_not_empty,
@@ -127,7 +159,7 @@ class Static(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     ]
     target: Annotated[
         str,
-        _about(
+        about(
             "Absolute path on the host that the web server serves.",
             "--target",
             "PATH",
@@ -137,52 +169,79 @@ class Static(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     ]
     exclude: Annotated[
         tuple[str, ...],
-        _about(
+        about(
             "Patterns of files that are not uploaded.", "--exclude", "GLOB", check=check_not_empty, example=["*.map"]
         ),
     ] = ()
+    shared: Annotated[
+        tuple[str, ...],
+        about(
+            "Paths in the site that belong to the server: linked into every release, never uploaded over or deleted.",
+            "--shared",
+            "PATH",
+            check=check_shared,
+            together=disjoint,
+            example=["uploads"],
+        ),
+    ] = ()
     keep: Annotated[
-        int, _about("Releases that stay on the host, the live one included.", "--keep", "N", ge=2, le=1_000)
+        int, about("Releases that stay on the host, the live one included.", "--keep", "N", ge=2, le=1_000)
     ] = 5
+    retain_assets: RetainAssets = msgspec.field(default_factory=RetainAssets)
 
 
 class Health(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """The gate after the switch: failing it brings the previous release back."""
 
-    url: Annotated[str, _about("URL to check; empty: the app's `url`.", "--health-url", "URL", check=check_url)] = ""
+    url: Annotated[str, about("URL to check; empty: the app's `url`.", "--health-url", "URL", check=check_url)] = ""
     status: Annotated[
         tuple[Annotated[int, msgspec.Meta(ge=100, le=599)], ...],
-        _about("HTTP statuses that are good.", "--health-status", "CODE", min_length=1),
+        about("HTTP statuses that are good.", "--health-status", "CODE", min_length=1),
     ] = (200,)
-    contains: Annotated[str, _about("Text that the answer must contain; empty: any.", "--health-contains", "TEXT")] = ""
+    contains: Annotated[str, about("Text that the answer must contain; empty: any.", "--health-contains", "TEXT")] = ""
     timeout: Annotated[
-        float, _about("Seconds after the switch until the answer must be good.", "--timeout", "S", gt=0, le=_DAY)
+        float, about("Seconds after the switch until the answer must be good.", "--timeout", "S", gt=0, le=_DAY)
     ] = 60
 
 
 class Probe(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """The requests that measure whether a deploy drops any."""
 
-    url: Annotated[str, _about("URL to ask; empty: the app's `url`.", "--probe-url", "URL", check=check_url)] = ""
-    rate: Annotated[float, _about("Requests a second.", "--probe-rate", "N", gt=0, le=1_000)] = 20
+    url: Annotated[str, about("URL to ask; empty: the app's `url`.", "--probe-url", "URL", check=check_url)] = ""
+    rate: Annotated[float, about("Requests a second.", "--probe-rate", "N", gt=0, le=1_000)] = 20
     budget: Annotated[
-        int, _about("Dropped requests that are still no failure.", "--probe-budget", "N", ge=0, le=1_000_000)
+        int, about("Dropped requests that are still no failure.", "--probe-budget", "N", ge=0, le=1_000_000)
     ] = 0
+
+
+class Hooks(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Commands that run where deployer runs, with DEPLOYER_* facts in their environment."""
+
+    after: Annotated[
+        str,
+        about(
+            "Command to run after a deploy; its failure is a warning; empty: none.",
+            "--hook-after",
+            "CMD",
+            example="make purge",
+        ),
+    ] = ""
 
 
 class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """One app and how it is deployed, after file, environment, variables and flags.
 
-    Paths on this machine (``host.key``, ``host.known_hosts``, ``static.source``) are absolute.
+    There is at least one host. Paths on this machine (a host's ``key`` and ``known_hosts``, ``static.source``) are
+    absolute.
     """
 
     app: Annotated[
-        str, _about("Name of the app.", "--app", "NAME", check=check_app, example="blog", pattern=f"^{APP_PATTERN}$")
+        str, about("Name of the app.", "--app", "NAME", check=check_app, example="blog", pattern=f"^{APP_PATTERN}$")
     ]
-    strategy: Annotated[Literal["static"], _about("How it is deployed.", "--strategy", "NAME")] = "static"
+    strategy: Annotated[Literal["static"], about("How it is deployed.", "--strategy", "NAME")] = "static"
     url: Annotated[
         str,
-        _about(
+        about(
             "Where visitors find it; default of `health.url` and `probe.url`.",
             "--url",
             "URL",
@@ -191,22 +250,29 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
         ),
     ] = ""
     lock_wait: Annotated[
-        float, _about("Seconds to wait while another deploy holds the lock.", "--lock-wait", "S", ge=0, le=_DAY)
+        float, about("Seconds to wait while another deploy holds the lock.", "--lock-wait", "S", ge=0, le=_DAY)
     ] = 60
-    host: Annotated[
-        Host,
-        _about(
-            "The server; `local` is this machine. Parts that are not named stay as they are in the file.",
+    hosts: Annotated[
+        tuple[Host, ...],
+        about(
+            "A server; `local` is this machine. Parts that are not named stay as they are in the file.",
             "--host",
             "[USER@]ADDRESS[:PORT]",
+            min_length=1,
         ),
-    ]
+    ] = msgspec.field(name="host")
     static: Static
     health: Health = msgspec.field(default_factory=Health)
     probe: Probe = msgspec.field(default_factory=Probe)
+    hooks: Hooks = msgspec.field(default_factory=Hooks)
     environment: Annotated[str, _DERIVED] = ""
     directory: Annotated[Path, _DERIVED] = Path()
     """Folder of deploy.toml, or the working directory where there is none; ``static.build`` runs in it."""
+
+    @property
+    def host(self) -> Host:
+        """The first host."""
+        return self.hosts[0]
 
     @property
     def health_url(self) -> str:

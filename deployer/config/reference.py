@@ -36,8 +36,28 @@ Only `app`, `host`, `source` and `target` have no default.
 
 _HOST_FORMS = """\
 `host = "local"` is this machine, and `host = "[user@]address[:port]"` is short for the table; `--host` and
-`DEPLOYER_HOST` take the same forms. An IPv6 address stands in brackets there. User and port that are not named stay as
-they are in the file. This version deploys to one host.
+`DEPLOYER_HOST` take the same forms. An IPv6 address stands in brackets there.
+
+Several hosts are a list of texts, `host = ["deploy@one.example.org", "deploy@two.example.org"]`, or a table each:
+
+```toml
+[[host]]
+address = "one.example.org"
+user = "deploy"
+
+[[host]]
+address = "two.example.org"
+user = "deploy"
+```
+
+- `--host` repeats, and `DEPLOYER_HOST` has a host a line; what they name takes the place of the file's hosts. The parts
+  that they do not name are those of the file's host of the same address; where there is none, those of the file's host
+  if it has exactly one.
+- The flags and variables of all other keys of this table are for every host, and so is an environment's `host` table
+  without an address. One with an address works as `--host` does; an environment's list replaces the file's.
+- With several hosts or a jump host, every host key needs its host's name in front, as in a `known_hosts` file:
+  `one.example.org ssh-ed25519 AAAA…`, or `[one.example.org]:2222 ssh-ed25519 AAAA…` for another port than 22.
+- The same user, address and port twice is an error.
 """
 
 _ENDING = """\

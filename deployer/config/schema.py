@@ -45,7 +45,7 @@ def _section(path: KeyPath) -> dict[str, Any]:
     if path != ("host",):
         return table
     short = {"description": "local, or [user@]address[:port].", "type": "string"}
-    return {"anyOf": [short, table, {"type": "array", "items": table, "minItems": 1, "maxItems": 1}]}
+    return {"anyOf": [short, table, {"type": "array", "items": {"anyOf": [short, table]}, "minItems": 1}]}
 
 
 def _property(key: Key) -> dict[str, Any]:

@@ -4,24 +4,35 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 from deployer.config.checks import Refused, parse_host
-from deployer.config.document import Document
+from deployer.config.document import Document, Location
+from deployer.config.hosts import HostParts, Hosts, is_named
 from deployer.config.keys import KEYS, TABLES, KeyPath
 from deployer.config.values import accept, refusal
 from deployer.errors import InvalidInput
 
-__all__ = ["Settings", "host_settings", "read_layers", "similar"]
+__all__ = ["Layer", "Settings", "host_parts", "read_layers", "similar"]
 
 Settings = dict[KeyPath, object]
 
 _HOST: KeyPath = ("host",)
 _ENVIRONMENTS = "environments"
+_HOST_FORMS = "[user@]address[:port], local, a table or a list of these"
 
 
-def read_layers(document: Document) -> tuple[Settings, dict[str, Settings]]:
-    """The settings of the file itself and those of each of its environments. Raises InvalidInput."""
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """What a file or one of its environments says: ``hosts``, and ``settings`` by the paths of all other keys."""
+
+    settings: Settings
+    hosts: Hosts | None = None
+
+
+def read_layers(document: Document) -> tuple[Layer, dict[str, Layer]]:
+    """What the file itself says, and what each of its environments says. Raises InvalidInput."""
     data = dict(document.data)
     overlays = data.pop(_ENVIRONMENTS, {})
     base = _read_layer(document, data, ())
@@ -30,10 +41,10 @@ def read_layers(document: Document) -> tuple[Settings, dict[str, Settings]]:
     return base, {name: _read_environment(document, name, overlay) for name, overlay in overlays.items()}
 
 
-def host_settings(text: str, subject: str) -> Settings:
-    """The settings that ``[user@]address[:port]`` or ``local`` stands for. Raises InvalidInput."""
+def host_parts(text: str, subject: str) -> HostParts:
+    """What ``[user@]address[:port]`` or ``local`` says of a host. Raises InvalidInput."""
     try:
-        return {(*_HOST, name): value for name, value in parse_host(text).items()}
+        return parse_host(text)
     except Refused as reason:
         raise refusal(subject, reason, text) from None
 
@@ -45,7 +56,7 @@ def similar(name: str, names: Iterator[str] | list[str]) -> str:
     return next(iter(difflib.get_close_matches(name, list(names), 1)), "")
 
 
-def _read_environment(document: Document, name: str, overlay: object) -> Settings:
+def _read_environment(document: Document, name: str, overlay: object) -> Layer:
     path = (_ENVIRONMENTS, name)
     if not re.fullmatch("[A-Za-z0-9][A-Za-z0-9._-]{0,62}", name):
         raise InvalidInput(f"{document.where(path)} must be named by letters, digits, '.', '_' and '-' only")
@@ -54,46 +65,64 @@ def _read_environment(document: Document, name: str, overlay: object) -> Setting
     return _read_layer(document, overlay, path)
 
 
-def _read_layer(document: Document, data: dict[str, Any], prefix: KeyPath) -> Settings:
-    settings = dict(_read_table(document, data, prefix, ()))
-    address = settings.get((*_HOST, "address"))
-    if address and (*_HOST, "local") not in settings:
-        # A table's address says "local" as the short form does; any other takes back a "local" of the layer below.
-        settings |= {(*_HOST, "local"): address == "local", (*_HOST, "address"): "" if address == "local" else address}
-    return settings
+def _read_layer(document: Document, data: dict[str, Any], prefix: KeyPath) -> Layer:
+    others = {name: given for name, given in data.items() if (name,) != _HOST}
+    given = [data[name] for name in _HOST if name in data]
+    hosts = _read_hosts(document, given[0], (*prefix, *_HOST)) if given else None
+    return Layer(dict(_read_table(document, others, prefix, ())), hosts)
 
 
 def _read_table(
-    document: Document, data: dict[str, Any], prefix: KeyPath, table: KeyPath
+    document: Document, data: dict[str, Any], location: Location, table: KeyPath
 ) -> Iterator[tuple[KeyPath, object]]:
+    """The settings of one table; ``location`` is where it stands in the file."""
     for name, given in data.items():
-        path = (*table, name)
-        subject = document.where((*prefix, *path))
-        value = _only_host(given, subject) if path == _HOST else given
-        if path == _HOST and isinstance(value, str):
-            yield from host_settings(value, subject).items()
-        elif path in TABLES:
-            if not isinstance(value, dict):
-                raise InvalidInput(f"{subject} must be a table, such as [{'.'.join((*prefix, *path))}]")
-            yield from _read_table(document, value, prefix, path)
+        path, place = (*table, name), (*location, name)
+        subject = document.where(place)
+        if path in TABLES:
+            if not isinstance(given, dict):
+                raise InvalidInput(f"{subject} must be a table, such as [{'.'.join(map(str, place))}]")
+            yield from _read_table(document, given, place, path)
         elif path in KEYS:
-            yield path, accept(KEYS[path], value, subject=subject, folder=document.folder, typed=True)
+            yield path, accept(KEYS[path], given, subject=subject, folder=document.folder, typed=True)
         else:
-            raise _unknown_key(subject, prefix, path)
+            raise _unknown_key(subject, location, path)
 
 
-def _only_host(value: object, subject: str) -> object:
-    if not isinstance(value, list):
-        return value
-    if len(value) != 1:
-        raise InvalidInput(
-            f"{subject} lists {len(value)} hosts, but this version deploys to exactly one",
-            hint="keep one host here, or give each its own environment",
-        )
-    return value[0]
+def _read_hosts(document: Document, given: object, location: Location) -> Hosts:
+    subject = document.where(location)
+    if not isinstance(given, list):
+        return Hosts(subject, (_read_host(document, given, location),))
+    if len(given) == 1:
+        only = _read_host(document, given[0], location)
+        return Hosts(subject, (only,), listed=is_named(only))
+    if not given:
+        raise InvalidInput(f"{subject} must name at least one host, but is an empty list")
+    entries = []
+    for number, item in enumerate(given, 1):
+        entries.append(_read_host(document, item, (*location, number)))
+        if not is_named(entries[-1]):
+            raise InvalidInput(f"{document.where((*location, number))} lacks its address")
+    return Hosts(subject, tuple(entries), listed=True)
 
 
-def _unknown_key(subject: str, prefix: KeyPath, path: KeyPath) -> InvalidInput:
+def _read_host(document: Document, given: object, location: Location) -> HostParts:
+    subject = document.where(location)
+    if isinstance(given, str):
+        return host_parts(given, subject)
+    if not isinstance(given, dict):
+        raise refusal(subject, Refused(_HOST_FORMS), given)
+    parts: HostParts = {path[-1]: value for path, value in _read_table(document, given, location, _HOST)}
+    address = parts.get("address")
+    if address:
+        # A table's address says "local" as the short form does; any other takes back a "local" of the layer below.
+        parts |= {"local": address == "local", "address": "" if address == "local" else address}
+    return parts
+
+
+def _unknown_key(subject: str, location: Location, path: KeyPath) -> InvalidInput:
+    names = [name for name in location if isinstance(name, str)]
+    prefix = names[: len(names) - len(path) + 1]
     siblings = _children(path[:-1], in_environment=bool(prefix))
     nearest = _nearest(path, siblings)
     if nearest:

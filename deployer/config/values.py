@@ -26,7 +26,10 @@ def accept(key: Key, value: object, *, subject: str, folder: Path, typed: bool) 
     """
     try:
         if key.repeat:
-            return tuple(_accept_one(key, item, folder, typed) for item in _items(key, value, typed))
+            items = tuple(_accept_one(key, item, folder, typed) for item in _items(key, value, typed))
+            if key.together:
+                key.together(tuple(map(str, items)))
+            return items
         return _accept_one(key, value, folder, typed)
     except Refused as reason:
         raise refusal(subject, reason, value) from None
@@ -91,6 +94,8 @@ def _accept_text(key: Key, value: object, folder: Path) -> object:
         raise Refused("a text without a private key in it", hint=hint, echo=False)
     if key.choices and value not in key.choices:
         raise Refused(expectation(key))
+    if key.parse:
+        return key.parse(value) if value else ()
     # An optional text that is empty says "none" or "the default".
     if key.check and (value or key.required or key.repeat):
         value = key.check(value)

@@ -64,7 +64,7 @@ def test_a_minimal_file_gets_the_documented_defaults(tmp_path: Path) -> None:
 
 def test_the_model_can_be_made_in_code() -> None:
     """Tests and other doors make a Config directly."""
-    config = Config(app="blog", host=Host(local=True), static=Static(source="/a", target="/b"), url="http://x/")
+    config = Config(app="blog", hosts=(Host(local=True),), static=Static(source="/a", target="/b"), url="http://x/")
     assert config.health_url == config.probe_url == "http://x/"
 
 
@@ -169,16 +169,6 @@ def test_local_and_remote_replace_each_other(tmp_path: Path) -> None:
 def test_a_list_of_one_host_is_a_host(tmp_path: Path) -> None:
     """``[[host]]`` with one entry works as ``[host]``."""
     assert load_text(tmp_path, MINIMAL.replace("[host]", "[[host]]")) == load_text(tmp_path, MINIMAL)
-
-
-def test_several_hosts_are_refused_and_never_reduced_to_one(tmp_path: Path) -> None:
-    """This version deploys to one host; the error says so for the file, the flag and the variable."""
-    two = MINIMAL.replace("[host]", '[[host]]\naddress = "a"\n[[host]]')
-    assert str(refuse(tmp_path, two)).startswith(
-        "deploy.toml:4: host lists 2 hosts, but this version deploys to exactly"
-    )
-    assert refuse(tmp_path, MINIMAL, flags={"host": ("a", "b")}).message.startswith("--host names 2 hosts")
-    assert refuse(tmp_path, MINIMAL, variables={"DEPLOYER_HOST": "a\nb"}).message.startswith("DEPLOYER_HOST names 2")
 
 
 def test_an_environment_overlays_the_file(tmp_path: Path) -> None:

@@ -173,6 +173,8 @@ keep = 5
 health . url = ""
 [[host]]
 port = 1
+[[host]]
+user . name = 1
 [environments."x y".static]
 keep = 2
 '''
@@ -186,9 +188,16 @@ keep = 2
         ("static", "health"): 10,
         ("static", "health", "url"): 10,
         ("host",): 11,
+        ("host", 1): 11,
         ("host", "port"): 12,
-        ("environments", "x y", "static"): 13,
-        ("environments", "x y", "static", "keep"): 14,
+        ("host", 1, "port"): 12,
+        ("host", 2): 13,
+        ("host", "user"): 14,
+        ("host", 2, "user"): 14,
+        ("host", "user", "name"): 14,
+        ("host", 2, "user", "name"): 14,
+        ("environments", "x y", "static"): 15,
+        ("environments", "x y", "static", "keep"): 16,
     }
 
 

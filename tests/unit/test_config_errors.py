@@ -42,7 +42,8 @@ def test_an_unknown_key_like_no_other_lists_the_table(tmp_path: Path) -> None:
     """Where nothing is near, the message says what there is; so do keys of a strategy that does not exist yet."""
     error = refuse(tmp_path, MINIMAL + "xyz = 1\n")
     assert str(error) == (
-        "deploy.toml:12: static.xyz is not a known key\n  known here: build, source, target, exclude, keep"
+        "deploy.toml:12: static.xyz is not a known key\n"
+        "  known here: build, build_image, source, target, exclude, shared, keep, retain_assets"
     )
     assert refuse(tmp_path, MINIMAL + "[rebuild]\n").message == "deploy.toml:12: rebuild is not a known key"
 
@@ -104,8 +105,12 @@ def test_tables_report_their_line_and_types(tmp_path: Path) -> None:
     assert refuse(tmp_path, MINIMAL.replace("public", "")).message == (
         "deploy.toml:10: static.source must be a text that is not empty, but is ''"
     )
-    assert "host must be a table" in refuse(tmp_path, "host = 3").message
-    assert "host lists 0 hosts" in refuse(tmp_path, "host = []").message
+    assert refuse(tmp_path, "host = 3").message == (
+        "deploy.toml:1: host must be [user@]address[:port], local, a table or a list of these, but is 3"
+    )
+    assert refuse(tmp_path, "host = []").message == (
+        "deploy.toml:1: host must name at least one host, but is an empty list"
+    )
 
 
 def test_environments_that_were_not_chosen_are_checked_too(tmp_path: Path) -> None:

@@ -16,9 +16,10 @@ from deployer.config.reference import example
 
 ROOT = Path(__file__).resolve().parents[2]
 
-FLAGS = """--app --strategy --url --lock-wait --host --key --host-key --known-hosts --connect-to --connect-timeout
---command-timeout --build --source --target --exclude --keep --health-url --health-status --health-contains --timeout
---probe-url --probe-rate --probe-budget""".split()
+FLAGS = """--app --strategy --url --lock-wait --host --key --host-key --known-hosts --jump --connect-to
+--connect-timeout --command-timeout --build --build-image --source --target --exclude --shared --keep --retain-assets
+--retain-days --health-url --health-status --health-contains --timeout --probe-url --probe-rate --probe-budget
+--hook-after""".split()
 
 
 def test_the_flags_are_those_of_the_design() -> None:
@@ -42,9 +43,9 @@ def test_every_option_is_documented(option: Any) -> None:
 
 
 def test_options_that_repeat() -> None:
-    """Lists repeat, and so does --host, so that a second one is refused and not dropped."""
+    """Lists repeat, and so does --host."""
     repeated = {option.flag for option in OPTIONS if option.repeat}
-    assert repeated == {"--host", "--host-key", "--exclude", "--health-status"}
+    assert repeated == {"--host", "--host-key", "--exclude", "--shared", "--retain-assets", "--health-status"}
 
 
 @pytest.mark.parametrize("name", generated())
@@ -62,7 +63,9 @@ def test_the_example_of_the_page_loads_with_every_key(tmp_path: Path) -> None:
     assert config.static.target == "/www/staging/blog"
     data = tomllib.loads(example())
     for key in KEYS.values():
-        table = data[key.path[0]] if len(key.path) > 1 else data
+        table = data
+        for name in key.path[:-1]:
+            table = table[name]
         assert key.path[-1] in table
 
 
