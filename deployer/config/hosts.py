@@ -56,8 +56,8 @@ def check_hosts(hosts: Hosts) -> None:
             raise InvalidInput(f"{hosts.subject} names {_shown(entry)} twice", hint="keep one of them")
         seen.add(identity)
     for entry in hosts.entries:
-        alone = len(hosts.entries) == 1 and not entry.get("jump")
-        if not alone and any(re.match(_BARE_KEY, str(line)) for line in _lines(entry)):
+        unclear = len(hosts.entries) > 1 or bool(entry.get("jump"))
+        if unclear and not entry.get("local") and any(re.match(_BARE_KEY, str(line)) for line in _lines(entry)):
             raise InvalidInput(
                 f"the host key of {_shown(entry)} is bare, which needs exactly one host and no jump host",
                 hint=f"write known_hosts lines, each with its host's name in front:\n{_examples(hosts.entries)}",

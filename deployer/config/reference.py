@@ -60,6 +60,13 @@ user = "deploy"
 - The same user, address and port twice is an error.
 """
 
+_RETAIN_FORMS = """\
+Inside `[static]`, this table may also be written on one line:
+`retain_assets = { patterns = ["assets/*"], days = 7 }`.
+"""
+
+_FORMS = {("host",): _HOST_FORMS, ("static", "retain_assets"): _RETAIN_FORMS}
+
 _ENDING = """\
 ## [environments.NAME]
 
@@ -95,7 +102,7 @@ def page() -> str:
     parts = [_INTRODUCTION, f"```toml\n{example()}```\n"]
     for table in TABLES:
         parts.append(f"## {_heading(table)}\n")
-        parts.append(_HOST_FORMS if table == ("host",) else "")
+        parts.append(_FORMS.get(table, ""))
         parts.append(_rows(table))
     return "\n".join(part for part in [*parts, _ENDING] if part)
 
