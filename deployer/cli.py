@@ -197,6 +197,14 @@ def _unlock(arguments: Arguments) -> int:
     return unlock(arguments)
 
 
+@_command("check")
+def _check(arguments: Arguments) -> int:
+    """Look at config, connection, host key, tools, mounts and disk, and say how to mend what is wrong."""
+    from deployer.checking import check
+
+    return check(arguments)
+
+
 def _guarded(arguments: Arguments, function: Callable[[], int]) -> int:
     try:
         return function()

@@ -5,6 +5,7 @@ Rich is imported only when a terminal's live display is really used.
 
 from __future__ import annotations
 
+from deployer.reporting.findings import print_finding, print_sum
 from deployer.reporting.plain import Display, PlainReporter, RecordingReporter, choose
 from deployer.reporting.results import (
     print_error,
@@ -21,9 +22,11 @@ __all__ = [
     "RecordingReporter",
     "choose",
     "print_error",
+    "print_finding",
     "print_logs",
     "print_outcome",
     "print_plan",
     "print_releases",
     "print_status",
+    "print_sum",
 ]

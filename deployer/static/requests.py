@@ -9,6 +9,7 @@ from deployer.plan import Body, Effect, Request
 
 __all__ = [
     "break_lock",
+    "check",
     "check_release",
     "conclude",
     "confirm",
@@ -89,6 +90,11 @@ def inspect() -> Request:
 def show_log(release: str) -> Request:
     """Ask for the stored output of a deploy."""
     return Request("show_log", Effect.READ, (release,))
+
+
+def check(target: str) -> Request:
+    """Ask for all that `deployer check` judges; needs no ``site`` before it, which would fail where something is wrong."""
+    return Request("check", Effect.READ, (target,))
 
 
 def check_release(release: str) -> Request:

@@ -29,7 +29,7 @@ while IFS= read -r verb; do
         renew
         continue
         ;;
-    site | lock | facts | inventory | conclude | contents | tree | switch | revert | confirm | log | inspect | show_log | check_release | break)
+    site | lock | facts | inventory | conclude | contents | tree | switch | revert | confirm | log | inspect | show_log | check_release | check | break)
         renew
         "do_$verb"
         ;;

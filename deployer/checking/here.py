@@ -1,0 +1,117 @@
+"""What `deployer check` looks at on this machine: the configuration, the source and its build, the names."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import shutil
+import socket
+from collections.abc import Iterator
+from ipaddress import ip_address
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from deployer.command import quote
+from deployer.config import Config
+from deployer.finding import Finding, error, fine, warning
+
+__all__ = ["configuration", "name_of_url", "resolved", "sources"]
+
+# What a shell knows by itself (POSIX, Shell Command Language, sections 2.4 and 2.14): no file has these names.
+_SHELLS_OWN = frozenset(
+    "! { } ( : . [ break case cd command continue do eval exec exit export false for if read readonly return set shift"
+    " test times trap true type ulimit umask unset until wait while".split()
+)
+
+
+def configuration(config: Config, file: Path | None) -> Finding:
+    """Where the configuration is from; it was read without an error."""
+    environment = f", environment {config.environment}" if config.environment else ""
+    if file is None:
+        return fine("config", f"{config.app}, from flags and variables: no deploy.toml in this directory or above it")
+    return fine("config", f"{config.app}, from {file}{environment}")
+
+
+def sources(config: Config) -> Iterator[Finding]:
+    """Whether there is something to deploy, or a command that makes it."""
+    build, source = config.static.build, Path(config.static.source)
+    if build:
+        yield _build(config)
+    try:
+        there = source.is_file() or (source.is_dir() and any(source.iterdir()))
+    except OSError as reason:
+        yield error("source", f"{source} cannot be read: {reason.strerror}", f"ls -ld {quote(str(source))}", code=2)
+        return
+    if there:
+        yield fine("source", str(source))
+    elif build:
+        yield fine("source", f"{source} is not there yet: the build makes it")
+    else:
+        found = f"{source} is empty" if source.is_dir() else f"{source} does not exist"
+        yield error("source", found, "make it first, or let static.build make it: --build, --source", code=2)
+
+
+def _build(config: Config) -> Finding:
+    command = config.static.build
+    if image := config.static.build_image:
+        program = "docker"
+        if shutil.which(program):
+            return fine("build", f"{command}, in a container of {image}")
+        return error(
+            "build", f"there is no {program} here to run {image}", f"install {program}, or build without --build-image"
+        )
+    word = _first_word(command)
+    if not word or word in _SHELLS_OWN or _found(word, config.directory):
+        return fine("build", command)
+    return error(
+        "build", f"there is no program {word} here, which the build begins with", f"install {word}, or correct --build"
+    )
+
+
+def _first_word(command: str) -> str:
+    """The program that a command line starts, past assignments; empty where only a shell can tell."""
+    try:
+        words = shlex.split(command, comments=True)
+    except ValueError:
+        return ""
+    word = next((word for word in words if "=" not in word), "")
+    return "" if any(character in word for character in "$`;&|<>()*?{") else word
+
+
+def _found(word: str, directory: Path) -> bool:
+    if "/" not in word:
+        return shutil.which(word) is not None
+    return os.access(directory / Path(word).expanduser(), os.X_OK)
+
+
+def resolved(name: str, key: str) -> Finding:
+    """Whether a host's name has an address; ``key`` says which setting it is from."""
+    try:
+        ip_address(name)
+    except ValueError:
+        pass
+    else:
+        return fine("dns", f"{name} is an address")
+    try:
+        found = socket.getaddrinfo(name, None, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError) as reason:
+        why = getattr(reason, "strerror", None) or str(reason)
+        return error("dns", f"{name} has no address: {why}", f"getent ahosts {quote(name)}; check {key}", code=4)
+    addresses = dict.fromkeys(str(address[0]) for *_, address in found)
+    return fine("dns", f"{name} is {', '.join(addresses)}")
+
+
+def name_of_url(config: Config) -> Iterator[Finding]:
+    """The names of the URLs that gate and probe ask; only visitors need them where each host has a ``connect_to``."""
+    elsewhere = all(host.connect_to for host in config.hosts)
+    names = dict.fromkeys(
+        urlsplit(url).hostname or "" for url in (config.url, config.health_url, config.probe_url) if url
+    )
+    for name in names:
+        finding = resolved(name, "url")
+        if finding.code and elsewhere:
+            yield warning("dns", f"{finding.found} (deployer itself uses connect_to)", finding.mend)
+        elif finding.code:
+            yield error("dns", finding.found, finding.mend)
+        else:
+            yield finding
