@@ -36,7 +36,7 @@ def scan(source: Path, exclude: tuple[str, ...] = (), progress: Callable[[int], 
         message = f"{error.filename!r} disappeared while it was read: is a build still running?"
         raise InvalidInput(message) from error
     except OSError as error:
-        message = f"cannot read {error.filename!r}: {error.strerror}"
+        message = f"cannot read {error.filename or reader.at!r}: {error.strerror}"
         raise InvalidInput(message) from error
     if not any(entry.kind != Kind.DIRECTORY for entry in entries):
         message = f"static.source {str(source)!r} is empty, and deploying it would take the site away"
@@ -51,6 +51,7 @@ class _Reader:
         self._paths = tuple(pattern.strip("/") for pattern in exclude if "/" in pattern.rstrip("/"))
         self._progress = progress
         self._read = 0
+        self.at = root  # reading from what is open already raises errors that do not say where
 
     def walk(self, root: str) -> list[Entry]:
         entries: list[Entry] = []
@@ -58,6 +59,7 @@ class _Reader:
         folders = [(root, "")]
         while folders:
             directory, prefix = folders.pop()
+            self.at = directory
             with os.scandir(directory) as listing:
                 found = [item for item in listing if not self._excluded(item.name, prefix + item.name)]
             if not found and prefix:
@@ -96,7 +98,11 @@ class _Reader:
         if not stat.S_ISREG(about.st_mode):
             message = f"{path!r} in static.source is neither a file, a directory nor a link"
             raise InvalidInput(message, hint="Remove or exclude it.")
+        self.at = item.path
         size, digest = _hash(item.path, about.st_size)
+        if size != about.st_size:
+            message = f"{path!r} changed while it was read: is a build still running?"
+            raise InvalidInput(message, hint="Run again when the build is done.")
         self._read += size
         self._progress(self._read)
         return Entry(path, Kind.FILE, MODES[bool(about.st_mode & 0o100)], size, digest)
@@ -109,7 +115,6 @@ def _hash(location: str, expected: int) -> tuple[int, str]:
         # Room for what is expected: a large buffer for each small file costs more than reading and hashing it.
         data = os.read(descriptor, min(expected + 1, READ_SIZE))
         size, hasher = len(data), hashlib.sha256(data)
-        # A file that grows meanwhile is found out when it is sent: its hash differs then.
         while data and size < expected:
             data = os.read(descriptor, READ_SIZE)
             hasher.update(data)

@@ -63,11 +63,11 @@ class Contents:
         try:
             descriptor = os.open(location, os.O_RDONLY)
         except OSError as error:
-            raise _changed(entry) from error
+            raise _unreadable(entry, error) from error
         try:
             left = entry.size
             while left:
-                data = os.read(descriptor, min(left, READ_SIZE))
+                data = _read(descriptor, min(left, READ_SIZE), entry)
                 if not data:
                     raise _changed(entry)
                 left -= len(data)
@@ -150,6 +150,19 @@ def _weight(entry: Entry) -> int:
 def _by_kind(item: tuple[str, Entry]) -> tuple[str, str]:
     path = item[1].path
     return os.path.splitext(path)[1], path
+
+
+def _read(descriptor: int, size: int, entry: Entry) -> bytes:
+    try:
+        return os.read(descriptor, size)
+    except OSError as error:
+        raise _unreadable(entry, error) from error
+
+
+def _unreadable(entry: Entry, error: OSError) -> DeployFailed:
+    if isinstance(error, (FileNotFoundError, IsADirectoryError, NotADirectoryError)):
+        return _changed(entry)
+    return DeployFailed(f"cannot read {entry.path!r}: {error.strerror}; nothing was switched")
 
 
 def _changed(entry: Entry) -> DeployFailed:
