@@ -21,13 +21,15 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, Any, Self, cast
 
+from deployer.static.manifest import Manifest
+from deployer.static.scan import scan
 from deployer.static.unpacking import LIMITS, Limits, Unpacking
 
-__all__ = ["is_archive", "private_directory", "unpack"]
+__all__ = ["is_archive", "private_directory", "unpack", "unpack_and_scan"]
 
 SUFFIXES = (".tar.gz", ".tgz", ".tar", ".zip")
 READ_SIZE = 1 << 18
-HEADER_SIZE = 1 << 17
+HEADER_SIZE = 1 << 18
 """Bytes that one member's header may have, extended ones with their names and attributes included."""
 ZIP_DIRECTORY_SIZE = 64 << 20
 """Bytes of a zip's central directory, which is read at once: about 600,000 entries."""
@@ -79,6 +81,12 @@ def unpack(archive: Path, into: Path, progress: Callable[[int], None], limits: L
         raise Unpacking.unreadable(archive, error) from error
     if not unpacking.files:
         raise unpacking.refusal("holds no files, and deploying it would take the site away", "")
+
+
+def unpack_and_scan(archive: Path, into: Path, exclude: tuple[str, ...], progress: Callable[[int], None]) -> Manifest:
+    """:func:`unpack`, then :func:`scan` what came out of it: the site's own files have to pass there as well."""
+    unpack(archive, into, progress)
+    return scan(into, exclude, progress)
 
 
 def _unpack_tar(archive: Path, unpacking: Unpacking) -> None:
@@ -141,7 +149,7 @@ class _Forward:
 
     def read(self, size: int) -> bytes:
         """The next bytes; fewer only at the end."""
-        if size > max(HEADER_SIZE, READ_SIZE):
+        if size > HEADER_SIZE:
             raise tarfile.ReadError(f"a header claims {size} bytes")
         data = self._stream.read(size)
         self._position += len(data)

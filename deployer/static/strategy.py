@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 
 from deployer.config import Config
@@ -13,6 +14,7 @@ from deployer.plan import Plan, Reply, Request, ServedFile, Step
 from deployer.ports import Reporter, Session
 from deployer.release import ReleaseName, new_name, short
 from deployer.static import requests
+from deployer.static.archive import is_archive, private_directory, unpack_and_scan
 from deployer.static.build import run_build
 from deployer.static.changes import Base, Changes, compare
 from deployer.static.facts import Facts, read_base, read_facts
@@ -51,6 +53,7 @@ class StaticStrategy:
         self._commit = commit
         self._environment = environment
         self._log = log
+        self._source = Path(config.static.source)
         self._wanted = Manifest(())
 
     @property
@@ -70,12 +73,17 @@ class StaticStrategy:
     @property
     def scan_summary(self) -> str:
         """What is read."""
-        return f"hash {self._config.static.source}"
+        source = self._config.static.source
+        return f"{'unpack and ' if is_archive(Path(source)) else ''}hash {source}"
 
     def scan(self) -> Callable[[], None]:
-        """Begin to hash the source; the result waits for the end of it."""
-        static = self._config.static
-        read = begin(Path(static.source), static.exclude, lambda size: self._reporter.progress("scan", size, 0))
+        """Begin to hash the source; the result waits for the end of it. An archive is unpacked then, too."""
+        exclude, progress = self._config.static.exclude, lambda size: self._reporter.progress("scan", size, 0)
+        if is_archive(archive := self._source):
+            self._source = private_directory(self)
+            read: Callable[[], Manifest] = partial(unpack_and_scan, archive, self._source, exclude, progress)
+        else:
+            read = begin(self._source, exclude, progress)
 
         def wait() -> None:
             self._wanted = read()
@@ -169,7 +177,7 @@ class StaticStrategy:
         copied = changes.copied
         for batch in batches(changes):
             progress = _Progress(self._reporter, totals, before, total)
-            body = Contents(Path(self._config.static.source), batch, copied, modified, facts.codec, progress)
+            body = Contents(self._source, batch, copied, modified, facts.codec, progress)
             yield requests.contents(facts.codec, time.strftime("%Y%m%d%H%M.%S", time.gmtime(modified)), body)
             copied = {}
             before += sum(entry.size for _, entry in batch)
