@@ -15,8 +15,9 @@ from deployer.finding import Finding, failure, fine, warning
 from deployer.plan import Reply
 from deployer.ports import Session, Transport
 from deployer.static import requests
-from deployer.static.checks import Seen, host_findings
+from deployer.static.checks import host_findings
 from deployer.static.host import program
+from deployer.static.seen import Seen
 
 __all__ = ["Visit"]
 

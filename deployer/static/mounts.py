@@ -36,7 +36,7 @@ def container_findings(target: str, reply: Reply) -> Iterator[Finding]:
         return
     name = target.rpartition("/")[2]
     # What a mount names may lead through a symbolic link to the same place.
-    own = {target, f"{reply.text('parent_path').rstrip('/')}/{name}"}
+    own = (target, f"{reply.text('parent_path').rstrip('/')}/{name}")
     findings = [
         finding for mount in _mounts(reply.text("containers")) if (finding := _judge(mount, target, own)) is not None
     ]
@@ -45,7 +45,7 @@ def container_findings(target: str, reply: Reply) -> Iterator[Finding]:
     yield from findings
 
 
-def _judge(mount: _Mount, target: str, own: set[str]) -> Finding | None:
+def _judge(mount: _Mount, target: str, own: tuple[str, ...]) -> Finding | None:
     for path in own:
         if mount.source == path or mount.source.startswith(f"{path}/"):
             return _pinned(mount, target)
