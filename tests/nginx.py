@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -61,6 +62,7 @@ class Nginx:
     ``directory`` is served at ``location`` ("/" or "/name/"); everything nginx writes is below ``state``. ``directives``
     go into that location and ``server_directives`` beside it, each with its semicolon. ``open_file_cache`` is that
     directive's value. ``user`` (and a group, if it is named otherwise) is who the workers of root's nginx run as.
+    ``before`` are arguments to start it with, a program that becomes nginx at its end: in a mount namespace, say.
     """
 
     def __init__(
@@ -73,11 +75,13 @@ class Nginx:
         server_directives: str = "",
         open_file_cache: str = "off",
         user: str = "root",
+        before: Sequence[str] = (),
     ) -> None:
         self.directory = directory
         self.location = location
         self.port = 0
         self._state = state
+        self._before = tuple(before)
         self._process: subprocess.Popen[bytes] | None = None
         self._settings = {
             "location": location,
@@ -125,7 +129,7 @@ class Nginx:
         configuration.write_text(CONFIGURATION.format(state=self._state, port=self.port, **self._settings))
         log = str(self._state / "error.log")
         self._process = subprocess.Popen(
-            [program, "-p", str(self._state), "-c", str(configuration), "-e", log],
+            [*self._before, program, "-p", str(self._state), "-c", str(configuration), "-e", log],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,

@@ -43,7 +43,8 @@ class Sshd:
     """One server: it listens from the construction on, and ends, with all its sessions, in ``stop``.
 
     ``config`` are further lines of sshd_config, which win over the ones here; ``options`` stand before the client's key
-    in authorized_keys (``command="…"``, say). ``directory`` must be one that the user alone may write.
+    in authorized_keys (``command="…"``, say). ``directory`` must be one that the user alone may write. ``before`` are
+    arguments to start it with, a program that becomes sshd at its end: in a mount namespace of its own, say.
     """
 
     def __init__(
@@ -53,6 +54,7 @@ class Sshd:
         config: Sequence[str] = (),
         options: str = "",
         host_key_types: Sequence[str] = HOST_KEY_TYPES,
+        before: Sequence[str] = (),
     ) -> None:
         self.directory = directory.resolve() / f"sshd-{time.monotonic_ns()}"
         self.directory.mkdir(mode=0o700)
@@ -67,6 +69,7 @@ class Sshd:
         self.authorized_keys.touch(mode=0o600)
         self.authorize(self.key_file, options)
         self._config = tuple(config)
+        self._before = tuple(before)
         self.port = 0
         self._process: subprocess.Popen[bytes] | None = None
         self.start()
@@ -151,7 +154,7 @@ class Sshd:
         server = parts.find("sshd")  # by its absolute path: it re-executes itself
         assert server, "sshd is not installed"
         self._process = subprocess.Popen(
-            [server, "-D", "-f", str(config), "-E", str(self.log)],
+            [*self._before, server, "-D", "-f", str(config), "-E", str(self.log)],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
