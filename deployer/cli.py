@@ -205,6 +205,31 @@ def _check(arguments: Arguments) -> int:
     return check(arguments)
 
 
+_FINGERPRINT = click.Option(
+    ["--accept-fingerprint"],
+    metavar="SHA256:...",
+    multiple=True,
+    help="Trust the scanned host key that has this fingerprint, and no other.",
+)
+_WORKFLOW = click.Option(
+    ["--workflow/--no-workflow"], default=None, help="Write a GitHub workflow; default: if the repository is on GitHub."
+)
+_DEPLOYER = click.Option(
+    ["requirement", "--deployer"],
+    metavar="REQUIREMENT",
+    default="",
+    help="What pip installs in the workflow; default: what this deployer was installed from.",
+)
+
+
+@_command("init", _FINGERPRINT, _WORKFLOW, _DEPLOYER)
+def _init(arguments: Arguments, *, accept_fingerprint: tuple[str, ...], workflow: bool | None, requirement: str) -> int:
+    """Write deploy.toml and a GitHub workflow for this repository, by asking or by flags; never over others."""
+    from deployer.init.initialise import Wishes, initialise
+
+    return initialise(arguments, Wishes(accept_fingerprint, workflow, requirement))
+
+
 def _guarded(arguments: Arguments, function: Callable[[], int]) -> int:
     try:
         return function()
