@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from deployer.plan import Change
-from deployer.static.manifest import Entry, Kind, Manifest
+from deployer.static.manifest import Entry, Kind, Manifest, directories
 
 __all__ = ["Base", "Changes", "compare"]
 
@@ -18,9 +18,16 @@ BLOCK = 4096
 
 @dataclass(frozen=True, slots=True)
 class Base:
-    """What the host has live: entries by path, of which the files can be linked from ``old/``."""
+    """What the host has live: entries by path, of which the files can be linked from ``old/``.
+
+    ``copying``: the host makes a copy out of links already, for the new release to begin with. ``recorded``: a manifest
+    says so, and the release is as it was built. Without ``linking``, files are copied instead, for them to get a new time.
+    """
 
     entries: dict[str, Entry] = field(default_factory=dict)
+    copying: bool = False
+    recorded: bool = False
+    linking: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +37,10 @@ class Changes:
     ``sent`` maps names to the entries whose contents travel: right to their place ``new/PATH``, or to ``b/KEY`` where
     PATH could not stand in a list of hash sums. ``copied`` maps ``MODE/KEY`` to the live path that the host copies to
     ``cMODE/KEY``. ``links`` says for every other file which name to link: ``old/PATH`` (unchanged), a copy or one sent.
+    ``directories`` are to be made.
+
+    Where the release begins as a copy of the live one (``copying``), ``kept`` are the files and links that stand in it
+    already, and ``gone`` what has to be removed from it first.
     """
 
     listing: tuple[Change, ...]
@@ -38,6 +49,10 @@ class Changes:
     copied: dict[str, str]
     bytes_needed: int
     """Disk space for the contents that are new on the host, sent or copied, in whole blocks."""
+    directories: tuple[str, ...] = ()
+    copying: bool = False
+    kept: frozenset[str] = frozenset()
+    gone: tuple[str, ...] = ()
 
     @property
     def deleted(self) -> int:
@@ -52,13 +67,16 @@ def compare(base: Base, wanted: Manifest) -> Changes:
     modification time, or nginx would answer 304 from its size and time.
     """
     by_digest = {entry.digest: path for path, entry in base.entries.items() if entry.kind == Kind.FILE}
+    kept = _kept(base, wanted)
     links: dict[str, str] = {}
     sent: dict[str, Entry] = {}
     copied: dict[str, str] = {}
     places: dict[str, str] = {}
     uses: Counter[str] = Counter()
     for entry in wanted.files:
-        live = base.entries.get(entry.path)
+        if entry.path in kept:
+            continue
+        live = base.entries.get(entry.path) if base.linking else None
         if live is not None and _same(live, entry):
             links[entry.path] = f"old/{entry.path}"
             continue
@@ -77,7 +95,36 @@ def compare(base: Base, wanted: Manifest) -> Changes:
             links[entry.path] = place
     made = [*sent.values(), *(base.entries[origin] for origin in copied.values())]
     needed = sum(-(-entry.size // BLOCK) * BLOCK + BLOCK // 8 for entry in made)
-    return Changes(tuple(_listing(base, wanted)), links, sent, copied, needed)
+    before, after = directories(base.entries.values()) if base.copying else set(), directories(wanted.entries)
+    return Changes(
+        tuple(_listing(base, wanted)),
+        links,
+        sent,
+        copied,
+        needed,
+        directories=tuple(sorted(after - before)),
+        copying=base.copying,
+        kept=kept,
+        gone=_gone(base, kept, before - after),
+    )
+
+
+def _kept(base: Base, wanted: Manifest) -> frozenset[str]:
+    if not base.copying:
+        return frozenset()
+    return frozenset(
+        entry.path
+        for entry in wanted.entries
+        if entry.kind != Kind.DIRECTORY and (live := base.entries.get(entry.path)) is not None and _same(live, entry)
+    )
+
+
+def _gone(base: Base, kept: frozenset[str], folders: set[str]) -> tuple[str, ...]:
+    """What has to go from the copy; not what goes with the directory that it is in."""
+    if not base.copying:
+        return ()
+    stale = {path for path, entry in base.entries.items() if entry.kind != Kind.DIRECTORY and path not in kept}
+    return tuple(sorted(path for path in stale | folders if path.rpartition("/")[0] not in folders))
 
 
 def _can_be_listed(path: str) -> bool:

@@ -16,9 +16,9 @@ __all__ = ["Facts", "read_base", "read_facts"]
 class Facts:
     """The host before a deploy.
 
-    ``now`` is its clock in Unix seconds, ``live`` the live release's directory name (empty: none), ``kind`` what the
-    target is (link, directory, none), ``newest_time`` the latest modification time among the live files as far as it
-    is known.
+    ``host`` is its name among several (alone: empty), ``now`` its clock in Unix seconds, ``live`` the live release's
+    directory name (empty: none), ``kind`` what the target is (link, directory, none), ``newest_time`` the latest
+    modification time among the live files as far as it is known.
     """
 
     now: int
@@ -31,10 +31,11 @@ class Facts:
     codec: str
     exchange: str
     newest_time: int
+    host: str = ""
 
 
-def read_facts(reply: Reply) -> Facts:
-    """The reply to ``facts``."""
+def read_facts(reply: Reply, host: str = "") -> Facts:
+    """The reply to ``facts`` of ``host``, which is its name among several."""
     return Facts(
         now=reply.number("now"),
         kind=reply.text("kind", "none"),
@@ -46,14 +47,18 @@ def read_facts(reply: Reply) -> Facts:
         codec=reply.text("codec", "gzip"),
         exchange=reply.text("exchange"),
         newest_time=max(reply.number("newest_time"), reply.number("live_mtime")),
+        host=host,
     )
 
 
-def read_base(reply: Reply) -> Base | None:
-    """What can be linked from the live release; None when its manifest cannot be read and nothing was hashed anew."""
+def read_base(reply: Reply, *, copying: bool = False) -> Base | None:
+    """What can be linked from the live release; None when its manifest cannot be read and nothing was hashed anew.
+
+    ``copying``: the host has begun to copy what its manifest says.
+    """
     if (data := reply.raw("manifest")) is not None:
         try:
-            return Base({entry.path: entry for entry in decode(data).entries})
+            return Base({entry.path: entry for entry in decode(data).entries}, copying, recorded=True)
         except DeployFailed:
             return None
     if reply.raw("hashes") is None:

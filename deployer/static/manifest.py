@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from deployer.errors import DeployFailed
 
-__all__ = ["Entry", "Kind", "Manifest", "decode", "encode"]
+__all__ = ["Entry", "Kind", "Manifest", "decode", "directories", "encode"]
 
 FORMAT = b"deployer-manifest 1\n"
 
@@ -58,6 +58,17 @@ class Manifest:
     def bytes_total(self) -> int:
         """The size of all files together."""
         return sum(entry.size for entry in self.entries if entry.kind == Kind.FILE)
+
+
+def directories(entries: Iterable[Entry]) -> set[str]:
+    """The paths of all directories that hold the entries, and of the empty ones among them."""
+    found: set[str] = set()
+    for entry in entries:
+        path = entry.path if entry.kind == Kind.DIRECTORY else entry.path.rpartition("/")[0]
+        while path and path not in found:
+            found.add(path)
+            path = path.rpartition("/")[0]
+    return found
 
 
 def _body(entries: Iterable[Entry]) -> bytes:

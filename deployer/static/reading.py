@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import marshal
 import os
+import select
 import signal
 import sys
 import threading
@@ -58,6 +59,7 @@ def _read(source: Path, exclude: tuple[str, ...], descriptor: int) -> None:
     """The child's work. Whatever goes wrong with the pipe, the parent sees its end."""
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_DFL)
+    threading.Thread(target=_end_with_the_parent, args=(descriptor,), daemon=True).start()
     gc.disable()
     told = 0
     with os.fdopen(descriptor, "wb") as answers:
@@ -77,6 +79,14 @@ def _read(source: Path, exclude: tuple[str, ...], descriptor: int) -> None:
             # As plain tuples, which cost a quarter of what objects do.
             fields = [(entry.path, entry.kind, entry.mode, entry.size, entry.digest, entry.target) for entry in entries]
             marshal.dump(("entries", fields), answers)
+
+
+def _end_with_the_parent(descriptor: int) -> None:
+    """Whatever happens to it, SIGKILL included: nobody has the other end of the pipe then, and poll(2) says so."""
+    end = select.poll()
+    end.register(descriptor, 0)
+    end.poll()
+    os._exit(1)
 
 
 def _received(answers: IO[bytes], progress: Callable[[int], None]) -> Manifest:

@@ -14,11 +14,14 @@ __all__ = [
     "conclude",
     "confirm",
     "contents",
+    "copy",
+    "discard",
     "facts",
     "inspect",
     "inventory",
     "lock",
     "log",
+    "remove",
     "revert",
     "show_log",
     "site",
@@ -50,6 +53,21 @@ def inventory(release: str) -> Request:
 def conclude(when: str = "unchanged") -> Request:
     """Unlock if ``facts`` found nothing to do, or ``always``."""
     return Request("conclude", Effect.WRITE, (when,))
+
+
+def copy() -> Request:
+    """Begin the new release as a copy of the live one, made of links, if ``facts`` found that one whole."""
+    return Request("copy", Effect.WRITE)
+
+
+def discard() -> Request:
+    """Begin with nothing after all."""
+    return Request("discard", Effect.WRITE)
+
+
+def remove(body: Body) -> Request:
+    """Remove the paths of ``body``, each ended by NUL, from the copy."""
+    return Request("remove", Effect.WRITE, (), body)
 
 
 def contents(codec: str, stamp: str, body: Body) -> Request:

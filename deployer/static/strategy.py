@@ -21,7 +21,7 @@ from deployer.static.facts import Facts, read_base, read_facts
 from deployer.static.host import program
 from deployer.static.manifest import Kind, Manifest, encode
 from deployer.static.reading import begin
-from deployer.static.stream import Contents, Text, Tree, batches
+from deployer.static.stream import Contents, Names, Text, Tree, batches
 
 __all__ = ["StaticStrategy"]
 
@@ -98,17 +98,18 @@ class StaticStrategy:
             requests.lock(config.lock_wait, self._label),
             requests.facts(self._wanted.digest),
             requests.conclude(),
+            requests.copy(),
         )
 
     def decide(self, replies: tuple[Reply, ...], session: Session) -> Plan:
         """What to send and link, and the steps for it."""
-        _, locked, answer, _ = replies
+        _, locked, answer, *_, copy = replies
         facts = read_facts(answer)
         warnings = tuple(locked.every("healed"))
         totals = {"files_total": len(self._wanted.files), "files_uploaded": 0, "files_deleted": 0, "bytes_uploaded": 0}
         if facts.unchanged:
             return Plan(facts.live, facts.live, self._commit, figures=totals, warnings=warnings)
-        base = read_base(answer)
+        base = read_base(answer, copying=copy.text("copying") == "yes")
         if base is None:
             # A damaged manifest means "send more": what is really there is hashed, and only that is linked.
             (again,) = session.perform(requests.inventory(facts.live))
@@ -158,11 +159,12 @@ class StaticStrategy:
     def _prepare(self, facts: Facts, changes: Changes, name: ReleaseName, totals: dict[str, int]) -> tuple[Step, ...]:
         modified = max(name.time, facts.newest_time + 1)
         tree = Tree(self._wanted, changes, self._record(name, modified), modified, facts.codec)
+        begin = requests.remove(Names(changes.gone)) if changes.copying else requests.discard()
         return (
             Step(
                 "upload",
                 f"{len(changes.sent)} of {len(self._wanted.files)} files",
-                tuple(self._uploads(facts, changes, modified, totals)),
+                (begin, *self._uploads(facts, changes, modified, totals)),
             ),
             Step(
                 "assemble",

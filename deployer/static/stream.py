@@ -13,9 +13,9 @@ from typing import Protocol
 from deployer.errors import DeployFailed
 from deployer.static import tar
 from deployer.static.changes import Changes
-from deployer.static.manifest import Entry, Kind, Manifest
+from deployer.static.manifest import Entry, Kind, Manifest, directories
 
-__all__ = ["Contents", "Text", "Tree", "batches"]
+__all__ = ["Contents", "Names", "Text", "Tree", "batches"]
 
 READ_SIZE = 1 << 19
 FRAME_SIZE = 1 << 17
@@ -23,6 +23,7 @@ FRAME_SIZE = 1 << 17
 FRAME_SOURCE = 1 << 24
 """Bytes read after which a frame goes out in any case."""
 BATCH_SIZE = 1 << 24
+NAMES_PER_FRAME = 1000
 WINDOW_LOG = 24
 """The zstd window, 16 MiB: larger ones cost more memory than the client may take (2^27: 155 MB, measured)."""
 
@@ -79,7 +80,10 @@ class Contents:
 
 @dataclass(frozen=True, slots=True)
 class Tree:
-    """The archive of the tree: directories, symbolic links, and each file as a link to its contents."""
+    """The archive of the tree: directories, symbolic links, and each file as a link to its contents.
+
+    Without what stands there already, in a release that began as a copy.
+    """
 
     wanted: Manifest
     changes: Changes
@@ -91,7 +95,7 @@ class Tree:
     def count(self) -> int:
         """How many entries ``find`` must see in the new release, itself included."""
         files = sum(1 for entry in self.wanted.entries if entry.kind != Kind.DIRECTORY)
-        return 1 + files + len(_directories(self.wanted))
+        return 1 + files + len(directories(self.wanted.entries))
 
     def chunks(self) -> Iterator[bytes]:
         """Yield the compressed archive in frames."""
@@ -102,15 +106,27 @@ class Tree:
         for item, data in self.record.items():
             yield _member(b"record/" + item.encode(), data, self.time)
         yield tar.directory(b"new", self.time)
-        for path in _directories(self.wanted):
+        for path in self.changes.directories:
             yield tar.directory(b"new/" + os.fsencode(path), self.time)
         for entry in self.wanted.entries:
             name = b"new/" + os.fsencode(entry.path)
             if (source := self.changes.links.get(entry.path)) is not None:
                 yield tar.hard_link(name, os.fsencode(source), self.time)
-            elif entry.kind == Kind.LINK:
+            elif entry.kind == Kind.LINK and entry.path not in self.changes.kept:
                 yield tar.symbolic_link(name, os.fsencode(entry.target), self.time)
         yield tar.END
+
+
+@dataclass(frozen=True, slots=True)
+class Names:
+    """Paths in the new release."""
+
+    paths: tuple[str, ...]
+
+    def chunks(self) -> Iterator[bytes]:
+        """Yield the paths, each ended by NUL; none can be taken for an option."""
+        for start in range(0, len(self.paths), NAMES_PER_FRAME):
+            yield b"".join(b"./" + os.fsencode(path) + b"\0" for path in self.paths[start : start + NAMES_PER_FRAME])
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,16 +189,6 @@ def _changed(entry: Entry) -> DeployFailed:
 
 def _member(name: bytes, data: bytes, time: int) -> bytes:
     return tar.file(name, 0o644, len(data), time) + data + tar.padding(len(data))
-
-
-def _directories(wanted: Manifest) -> list[str]:
-    found: set[str] = set()
-    for entry in wanted.entries:
-        path = entry.path if entry.kind == Kind.DIRECTORY else entry.path.rpartition("/")[0]
-        while path and path not in found:
-            found.add(path)
-            path = path.rpartition("/")[0]
-    return sorted(found)
 
 
 class _Compressor(Protocol):

@@ -32,7 +32,7 @@ def test_a_dry_run_of_a_first_deploy_changes_nothing(site: Site) -> None:
     result, transport = dry(site)
     assert (result.status, result.error) == ("planned", None)
     assert site.snapshot() == before
-    assert {request.verb for request in transport.recorded} == {"lock", "conclude"}
+    assert {request.verb for request in transport.recorded} == {"lock", "conclude", "copy"}
     assert isinstance(result.plan, Plan)
     assert [(change.action, change.path) for change in result.plan.changes] == [("add", "index.html")]
 

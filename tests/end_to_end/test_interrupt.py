@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 import secrets
@@ -15,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from tests.end_to_end.hanging import HangingServer
-from tests.end_to_end.processes import marked, name_of, send
+from tests.end_to_end.processes import marked, name_of, send, tree_of
 from tests.end_to_end.site import Client, Ended, Running, Site, login_environment, wait_until
 from tests.end_to_end.tools import link_tools, slow_tool
 from tests.relay import Relay
@@ -111,19 +112,32 @@ def test_while_it_reads_the_source(client: Client, site: Site, signals: Sequence
     with large.open("wb") as file:
         file.truncate(200 << 30)  # sparse, so it takes no space
     running = client.start(site, NEW)
-    assert wait_until(lambda: large in opened(running.process.pid), 20, step=0.001), running.said
+    assert wait_until(lambda: any(large in opened(pid) for pid in tree_of(running.process.pid)), 20, step=0.001), (
+        running.said
+    )
     time.sleep(0.3)
     check(client, site, interrupt(running, signals))
+
+
+def test_a_kill_while_it_reads_the_source(client: Client, site: Site, mark: str) -> None:
+    """Nobody can tell the process that reads beside it to end, but it ends."""
+    large = site.source(NEW) / "large.bin"
+    with large.open("wb") as file:
+        file.truncate(200 << 30)  # sparse, so it takes no space
+    running = client.start(site, NEW)
+    assert wait_until(lambda: any(large in opened(pid) for pid in tree_of(running.process.pid)), 20), running.said
+    send(running.process.pid, signal.SIGKILL)
+    running.ended()
+    assert wait_until(lambda: not marked(mark), 2), [name_of(pid) for pid in marked(mark)]
 
 
 def opened(pid: int) -> list[Path]:
     """The files that a process has open."""
     found = []
-    for link in Path(f"/proc/{pid}/fd").iterdir():
-        try:
-            found.append(link.readlink())
-        except OSError:
-            continue
+    with contextlib.suppress(OSError):
+        for link in Path(f"/proc/{pid}/fd").iterdir():
+            with contextlib.suppress(OSError):
+                found.append(link.readlink())
     return found
 
 

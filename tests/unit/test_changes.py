@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 
 from deployer.plan import Change
 from deployer.static.changes import LINKS_PER_FILE, Base, Changes, compare
-from deployer.static.manifest import Entry, Kind, Manifest
+from deployer.static.manifest import Entry, Kind, Manifest, directories
 
 # Few names, contents and modes, so that moves, copies and changes of kind are common.
-NAMES = st.sampled_from(["a", "b", "c", "d/a", "d/b", "d/e/f", "new\nline", "back\\slash", "\udcff"])
+NAMES = st.sampled_from(["a", "b", "c", "d", "d/a", "d/b", "d/e/f", "new\nline", "back\\slash", "\udcff"])
 CONTENTS = st.sampled_from([b"", b"one", b"two", b"three", b"a"])
 
 
@@ -34,13 +34,32 @@ ENTRIES = st.one_of(
     st.builds(link, NAMES, st.sampled_from(["a", "one"])),
     st.builds(directory, NAMES),
 )
-RELEASES = st.lists(ENTRIES, max_size=8, unique_by=lambda entry: entry.path).map(
-    lambda entries: Manifest(tuple(sorted(entries, key=lambda entry: entry.path)))
-)
 
 
-def base(manifest: Manifest) -> Base:
-    return Base({entry.path: entry for entry in manifest.entries})
+def release(entries: list[Entry]) -> Manifest:
+    """The entries that can stand beside each other: what is in a directory beats what would be in its place."""
+    folders = directories(entries) - {entry.path for entry in entries if entry.kind == Kind.DIRECTORY}
+    possible = [entry for entry in entries if entry.path not in folders]
+    return Manifest(tuple(sorted(possible, key=lambda entry: entry.path)))
+
+
+RELEASES = st.lists(ENTRIES, max_size=8, unique_by=lambda entry: entry.path).map(release)
+
+
+def base(manifest: Manifest, *, copying: bool = False) -> Base:
+    return Base({entry.path: entry for entry in manifest.entries}, copying)
+
+
+def names(manifest: Manifest) -> set[str]:
+    return {entry.path for entry in manifest.entries} | directories(manifest.entries)
+
+
+def begun(live: Manifest, changes: Changes) -> set[str]:
+    """The names that are left of a copy of the live release when those that are gone were removed."""
+    assert all(path in names(live) for path in changes.gone)
+    return {
+        path for path in names(live) if not any(path == gone or path.startswith(f"{gone}/") for gone in changes.gone)
+    }
 
 
 def assembled(live: Base, changes: Changes, wanted: Manifest) -> dict[str, tuple[str, str]]:
@@ -85,6 +104,31 @@ def test_carried_out_the_changes_give_the_wanted_release(old: Manifest, wanted: 
     """From any release to any other: each file has the wanted contents and mode, and there is no other."""
     changes = compare(base(old), wanted)
     assert assembled(base(old), changes, wanted) == {entry.path: (entry.mode, entry.digest) for entry in wanted.files}
+
+
+@given(RELEASES, RELEASES)
+def test_carried_out_on_a_copy_they_give_the_wanted_release(old: Manifest, wanted: Manifest) -> None:
+    """What is kept of a copy of the live release is right, and the rest is made; nothing is made where something is."""
+    changes = compare(base(old, copying=True), wanted)
+    left = begun(old, changes)
+    folders = directories(wanted.entries)
+    assert changes.kept == left - folders
+    assert left - changes.kept == folders - set(changes.directories)
+    made = assembled(base(old), changes, wanted)
+    assert not changes.kept & set(made)
+    live = base(old).entries
+    kept = {path: (live[path].mode, live[path].digest) for path in changes.kept if live[path].kind == Kind.FILE}
+    assert made | kept == {entry.path: (entry.mode, entry.digest) for entry in wanted.files}
+    links = {entry.path for entry in wanted.entries if entry.kind == Kind.LINK}
+    assert {path for path in changes.kept if live[path].kind == Kind.LINK} <= links
+
+
+def test_what_goes_with_its_directory_is_not_named() -> None:
+    """A section that was removed is one name, whatever was in it."""
+    old = Manifest(tuple(file(f"blog/{year}/{number}.html") for year in ("2025", "2026") for number in range(9)))
+    wanted = Manifest((file("blog/2026/0.html"), file("index.html")))
+    changes = compare(base(old, copying=True), wanted)
+    assert changes.gone == ("blog/2025", *(f"blog/2026/{number}.html" for number in range(1, 9)))
 
 
 @given(RELEASES, RELEASES)

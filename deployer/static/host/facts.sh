@@ -1,15 +1,17 @@
 # shellcheck shell=sh
 # What a run must know before it decides.
 
-fingerprint() { # DIRECTORY: changes with every write into it
+listing() { # DIRECTORY: its entries, in a form that changes with every write into it
     # The inode catches files that were replaced with the old time; nanoseconds are zero in what we unpacked and hardly
     # ever in what others wrote. GNU find prints all that in half the time that stat takes (measured).
     if find "$1" -prune -printf '' 2>/dev/null; then
-        (cd "$1" && find . ! -type d -printf '%p|%s|%T@|%m|%i\n' | sha256sum)
+        (cd "$1" && find . -type d -printf '%p\n' -o -printf '%p|%s|%T@|%m|%i\n')
     else
-        (cd "$1" && find . ! -type d -exec stat -c '%n|%s|%y|%f|%i' {} + | sha256sum)
+        (cd "$1" && find . -type d && find . ! -type d -exec stat -c '%n|%s|%y|%f|%i' {} +)
     fi
 }
+
+fingerprint() { listing "$1" | sha256sum; }
 
 sealed() { # RELEASE: true when nobody wrote into it since it was built
     first_line "$state/records/$1/seal"
@@ -51,7 +53,7 @@ do_facts() { # what a run must know; the wanted digest spares the manifest when 
         [ ! -d "$directory" ] || youngest=${directory##*/}
     done
     fact newest "$youngest"
-    unchanged=''
+    unchanged='' whole=''
     case $kind in
     link) live_facts ;;
     directory)
@@ -78,6 +80,7 @@ live_facts() {
     if [ "$digest" ] && [ "$digest" = "$wanted" ]; then
         unchanged=yes
     elif [ -f "$state/records/$live/list.gz" ]; then
+        whole=yes
         send_file manifest "$state/records/$live/list.gz"
     else
         working inventory "$root/releases/$live"

@@ -15,7 +15,7 @@ heal_adoption() { # a kill between the steps of taking over a plain directory
 }
 
 heal() { # with the lock held; says what it found in the fact "healed"
-    rm -rf "$state"/broken.*
+    rm -rf "$state"/broken.* "$state"/gone.*
     for left in "$state"/app.* "$state"/version.* "$state"/claim.*; do
         [ -e "$left" ] || continue
         if [ -s "$left/owner" ]; then stale "$left"; else abandoned "$left"; fi && rm -rf "$left"
@@ -47,19 +47,24 @@ heal() { # with the lock held; says what it found in the fact "healed"
         [ "$release" = "$live" ] || { [ -e "$record/served" ] && [ -d "$root/releases/$release" ]; } || remove_release "$release"
     done
     for directory in "$root"/releases/*T*Z-*.*; do
-        [ ! -d "$directory" ] || [ -d "$state/records/${directory##*/}" ] || [ "${directory##*/}" = "$live" ] || rm -rf "$directory"
+        [ ! -d "$directory" ] || [ -d "$state/records/${directory##*/}" ] || [ "${directory##*/}" = "$live" ] || put_away "$directory"
     done
 }
 
 remove_release() { # NAME: the record goes last, so that a kill in between is found again
     [ "$1" ] || return 1
-    rm -rf "$root/releases/$1" "$state/logs/$1" && rm -rf "$state/records/$1"
+    [ ! -d "$root/releases/$1" ] || put_away "$root/releases/$1" || return 1
+    rm -rf "$state/logs/$1" "$state/records/$1"
+}
+
+put_away() { # DIRECTORY: out of sight at once; what is in it is removed when nobody waits any more
+    mv "$1" "$state/gone.$nonce.${1##*/}" 2>/dev/null || rm -rf "$1"
 }
 
 do_lock() {
     IFS= read -r wait && IFS= read -r members || exit 1
     make_state
     take_lock "$wait"
-    heal
+    working heal
     journal lock taken '' "$members"
 }

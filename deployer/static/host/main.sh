@@ -1,8 +1,13 @@
 # shellcheck shell=sh
 # The end, whatever it is; then the loop that takes requests.
 
-finish() { # a deposed owner finds its directory gone and leaves everything to the one that deposed it
+finish() {
     trap '' TERM INT HUP
+    undo
+    [ -z "${state:-}" ] || rm -rf "$state"/gone.* 2>/dev/null
+}
+
+undo() { # a deposed owner finds its directory gone and leaves everything to the one that deposed it
     [ -z "$claim" ] || rm -rf "$claim"
     [ "$held" ] && [ -d "$work" ] || return 0
     find_live
@@ -17,7 +22,6 @@ finish() { # a deposed owner finds its directory gone and leaves everything to t
     fi
     rm -f "$state/pending"
     journal "${verb:-end}" failed "$built" ",\"why\":\"$failure\""
-    [ -z "$sweeper" ] || wait "$sweeper"
     unlock
 }
 trap finish EXIT
@@ -29,7 +33,7 @@ while IFS= read -r verb; do
         renew
         continue
         ;;
-    site | lock | facts | inventory | conclude | contents | tree | switch | revert | confirm | log | inspect | show_log | check_release | check | break)
+    site | lock | facts | inventory | conclude | copy | discard | remove | contents | tree | switch | revert | confirm | log | inspect | show_log | check_release | check | break)
         renew
         "do_$verb"
         ;;

@@ -1,7 +1,7 @@
 # shellcheck shell=sh
 # Receiving contents and building the new release out of links.
 
-checker=''
+checker='' copier='' whole=''
 differs='what arrived is not what was sent (SHA-256 differs): a file changed while it was read, or the disk is failing'
 
 receive() { # CODEC
@@ -20,6 +20,43 @@ receive() { # CODEC
     uptime
     renewed=$up
 }
+
+do_copy() { # begin with a copy of the live release, made of links, while the client compares
+    [ "$held" ] && [ "$whole" ] || return 0
+    fact copying yes
+    # Absolute names: once the lock is broken, they lead nowhere.
+    copy_live 2>/dev/null 3>&- </dev/null &
+    copier=$!
+}
+
+copy_live() { # where linking is refused, the contents are copied, with their times
+    cp -rPl "$root/releases/$live" "$work/new" || {
+        rm -rf "$work/new"
+        cp -rPp "$root/releases/$live" "$work/new"
+    } || return
+    # Most of what the release needs on the disk; nobody waits for it.
+    flush "$work/new" &
+}
+
+copied() { # the end of the copying
+    wait "$copier"
+    result=$?
+    copier=''
+    return "$result"
+}
+
+do_discard() { # the copy is of no use
+    [ "$copier" ] || return 0
+    working copied
+    working rm -rf "$work/new"
+}
+
+do_remove() { # from the copy: what changed or is gone
+    rm -f "$work/complete"
+    working copied && working remove_names && [ -f "$work/complete" ] || cannot 'begin with a copy of the live release on the host'
+}
+
+remove_names() { frames | (cd "$work/new" && exec xargs -0 rm -rf); }
 
 do_contents() { # a batch: sums, what is sent (new/PATH, b/KEY), links to what the host has and copies (kMODE/KEY)
     IFS= read -r codec && IFS= read -r stamp || exit 1
@@ -58,9 +95,8 @@ do_tree() { # a tar of new/ (directories, links into b/, c*/ and old/) and recor
     receive "$codec"
     [ -z "$checker" ] || working checked || fail failed "$differs"
     journal contents done ''
-    found=$(cd "$work/new" && find . -print0 | tr -dc '\000' | wc -c)
-    [ "$((found))" = "$count" ] || fail failed "the new release has $((found)) entries instead of $count; nothing was switched"
     working seal_new || cannot 'write the record of the new release on the host'
+    [ "$((found))" = "$count" ] || fail failed "the new release has $((found)) entries instead of $count; nothing was switched"
     built=$release
     mv "$work/record" "$state/records/$release" && mv "$work/new" "$root/releases/$release" ||
         cannot "move the new release into $root/releases on the host"
@@ -70,7 +106,10 @@ do_tree() { # a tar of new/ (directories, links into b/, c*/ and old/) and recor
 seal_new() { # and see to it that a power cut after the switch finds all of it on the disk
     flush "$work/new" 3>&- </dev/null &
     flusher=$!
-    fingerprint "$work/new" >"$work/record/seal" && wait "$flusher"
+    # Beside it: names may hold line breaks, so the listing's lines say nothing.
+    (cd "$work/new" && find . -print0 | tr -dc '\000' | wc -c) >"$work/count" 3>&- </dev/null &
+    counter=$!
+    fingerprint "$work/new" >"$work/record/seal" && wait "$counter" && IFS= read -r found <"$work/count" && wait "$flusher"
 }
 
 flush() { { sync -f "$1" || sync; } 2>/dev/null || :; }

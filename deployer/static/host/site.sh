@@ -7,7 +7,7 @@ do_site() {
     [ "$parent" ] || parent=/
     root=$parent/.deployer/$name state=$root/state lock=$root/state/lock work=$root/state/lock/$nonce
     missing=''
-    for tool in tar find stat sha256sum dd mv ln df date; do
+    for tool in tar find xargs stat sha256sum dd cp mv ln df date; do
         command -v "$tool" >/dev/null 2>&1 || missing="$missing $tool"
     done
     [ -z "$missing" ] || fail failed "the host has no$missing: install coreutils, findutils and tar, or BusyBox"

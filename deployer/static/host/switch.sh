@@ -99,9 +99,10 @@ do_switch() {
     built=$release
     true >"$state/records/$release/served"
     journal switch done "$release"
-    # The sent contents live on under their new names; the old ones go while the gate looks.
-    rm -rf "$work/b" "$work/c644" "$work/c755" "$work/k644" "$work/k755" 3>&- &
-    sweeper=$!
+    # What was sent or copied lives on under its new names.
+    for directory in b c644 c755 k644 k755; do
+        [ ! -d "$work/$directory" ] || put_away "$work/$directory"
+    done
 }
 
 go_back() { # undo the switch; with no release before it, nothing is live again
@@ -136,7 +137,6 @@ do_confirm() {
     rm -f "$state/records/$confirmed/failed"
     journal done confirmed "$confirmed" "$members"
     working prune "$keep"
-    [ -z "$sweeper" ] || wait "$sweeper"
     unlock
 }
 
