@@ -1,4 +1,4 @@
-"""TCP to a host: every address of a name in turn, in a thread so that slow imports cost nothing, and stalls noticed."""
+"""TCP to a host: every address of a name in turn, in a thread so that slow imports cost nothing."""
 
 from __future__ import annotations
 
@@ -7,42 +7,21 @@ import threading
 import time
 
 from deployer.errors import ConnectionRefused
+from deployer.transports.hop import Hop, place
+from deployer.transports.patience import PatientSocket
 
-__all__ = ["Dial", "PatientSocket", "explain", "is_permanent"]
+__all__ = ["Dial", "Passing", "explain"]
 
-_GREETING = 512  # bytes: what a server says before its SSH banner, enough for an error message
+_Socket = socket.socket
 _GONE = {socket.EAI_NONAME, getattr(socket, "EAI_NODATA", socket.EAI_NONAME)}
 
 
-class PatientSocket(socket.socket):
-    """A TCP socket that notices when the other side stops taking data.
+class Passing(Exception):
+    """The host was not there, or hung up before it asked who we are: the next try may go better."""
 
-    The SSH library repeats a send that timed out for ever; after ``patience`` seconds without a byte sent, ours fails.
-    """
-
-    patience = 60.0
-    greeting = b""
-    _blocked_since = 0.0
-
-    def send(self, data: bytes, flags: int = 0) -> int:  # type: ignore[override]  # buffers are not needed
-        """Send some of the data. Raises OSError after ``patience`` seconds without progress."""
-        try:
-            sent = super().send(data, flags)
-        except TimeoutError:
-            now = time.monotonic()
-            self._blocked_since = self._blocked_since or now
-            if now - self._blocked_since >= self.patience:
-                raise ConnectionAbortedError(f"no data was taken for {self.patience:g} s") from None
-            raise
-        self._blocked_since = 0.0
-        return sent
-
-    def recv(self, size: int, flags: int = 0) -> bytes:
-        """Receive, and keep the first bytes for error messages."""
-        data = super().recv(size, flags)
-        if len(self.greeting) < _GREETING:
-            self.greeting += data
-        return data
+    def __init__(self, reason: ConnectionRefused) -> None:
+        super().__init__(str(reason))
+        self.reason = reason
 
 
 class Dial:
@@ -81,14 +60,14 @@ class Dial:
         for index, (family, kind, protocol, _, address) in enumerate(found):
             # A dead address, IPv6 say, may use its share of the time only.
             share = (self._deadline - time.monotonic()) / (len(found) - index)
-            if share <= 0 or self._connect(PatientSocket(family, kind, protocol), address, share):
+            if share <= 0 or self._connect(socket.socket(family, kind, protocol), address, share):
                 break
         if self._socket is None and self._error is None:
             self._error = TimeoutError()
         if self._abandoned and self._socket:
             self._socket.close()
 
-    def _connect(self, sock: PatientSocket, address: object, timeout: float) -> bool:
+    def _connect(self, sock: _Socket, address: object, timeout: float) -> bool:
         try:
             sock.settimeout(timeout)
             sock.connect(address)  # type: ignore[arg-type]  # from getaddrinfo: right for its family
@@ -97,12 +76,11 @@ class Dial:
             self._error = error
             sock.close()
             return False
-        self._socket = sock
+        self._socket = PatientSocket(sock, self._patience)
         return True
 
 
-def _tune(sock: PatientSocket, patience: float) -> None:
-    sock.patience = patience
+def _tune(sock: _Socket, patience: float) -> None:
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     if hasattr(socket, "TCP_USER_TIMEOUT"):
@@ -110,25 +88,21 @@ def _tune(sock: PatientSocket, patience: float) -> None:
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(patience * 1000))
 
 
-def explain(error: OSError, address: str, port: int, timeout: float) -> ConnectionRefused:
-    """The error that a person should read for a connection that could not be made."""
-    host = f"{address}:{port}"
+def explain(error: OSError, hop: Hop, timeout: float) -> Exception:
+    """What a person should read when ``hop`` cannot be reached from here; Passing, where another try may go better."""
+    address, name = hop.server.address, place(hop.server.address, hop.server.port)
+    setting = "host.jump (--jump)" if hop.onward else "host.address and host.port (--host)"
     match error:
         case socket.gaierror() if error.errno in _GONE:
-            return ConnectionRefused(f"there is no host named {address}", hint="Check host.address (--host).")
+            return ConnectionRefused(f"there is no host named {address}", hint=f"Check {setting}.")
         case socket.gaierror():
+            text = f"the name {address} cannot be looked up now: {error.strerror}"
             hint = "Is this machine connected, and its name server?"
-            return ConnectionRefused(f"the name {address} cannot be looked up now: {error.strerror}", hint=hint)
         case TimeoutError():
-            hint = "Check address and port, and that no firewall drops the connection; --connect-timeout waits longer."
-            return ConnectionRefused(f"{host} did not answer within {timeout:g} s", hint=hint)
+            text = f"{name} did not answer within {timeout:g} s"
+            hint = f"Check {setting}, and that no firewall drops the connection; --connect-timeout waits longer."
         case ConnectionRefusedError():
-            hint = "Check host.port, and that sshd runs on the server."
-            return ConnectionRefused(f"nothing listens at {host}: connection refused", hint=hint)
+            text, hint = f"nothing listens at {name}: connection refused", f"Check {setting}, and that sshd runs there."
         case _:
-            return ConnectionRefused(f"cannot connect to {host}: {error.strerror or error}")
-
-
-def is_permanent(error: OSError) -> bool:
-    """Whether another try can only fail the same way: the name does not exist."""
-    return isinstance(error, socket.gaierror) and error.errno in _GONE
+            text, hint = f"cannot connect to {name}: {error.strerror or error}", ""
+    return Passing(ConnectionRefused(text, hint=hint))

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from deployer.errors import ConnectionRefused, InvalidInput
 
-__all__ = ["Pin", "Pins", "PublicKey", "read_pins"]
+__all__ = ["HostKeyRefused", "Pin", "Pins", "PublicKey", "read_pins"]
 
 # Key types that we can verify, with the number of fields that their public key has.
 _FIELDS = {
@@ -32,6 +32,10 @@ _ALGORITHMS = {"ssh-rsa": ("rsa-sha2-512", "rsa-sha2-256")}
 _TYPE = re.compile(r"(ssh|ecdsa|sk)-[a-z0-9@.-]+", re.ASCII)
 _FORM = "Give a known_hosts line (`host ssh-ed25519 AAAA…`) or a bare key (`ssh-ed25519 AAAA…`)"
 _SSH_PORT = 22
+
+
+class HostKeyRefused(ConnectionRefused):
+    """The host shows another key than the pinned one, or none is pinned. `deployer check` tells it from the rest."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,10 +78,12 @@ class Pin:
 
 @dataclass(frozen=True, slots=True)
 class Pins:
-    """What is known of one host's keys."""
+    """What is known of one host's keys. ``role`` and ``way`` stand around its name in messages: see :func:`read_pins`."""
 
     address: str
     port: int
+    role: str = ""
+    way: str = ""
     accepted: tuple[PublicKey, ...] = ()
     revoked: tuple[PublicKey, ...] = ()
     has_authority: bool = False
@@ -94,10 +100,10 @@ class Pins:
         return tuple(dict.fromkeys(found))
 
     def check(self, seen: PublicKey) -> None:
-        """Return when the key is a pinned one. Raises ConnectionRefused, which tells how to go on safely, otherwise."""
-        host = f"{self.address}:{self.port}"
+        """Return when the key is a pinned one. Raises HostKeyRefused, which tells how to go on safely, otherwise."""
+        host = f"{self.role}{self.address}:{self.port}{self.way}"
         if seen in self.revoked:
-            raise ConnectionRefused(
+            raise HostKeyRefused(
                 f"{host} shows a revoked host key: {seen}",
                 hint="Do not connect: whoever answers may hold a stolen key. Give the server a new one and pin that.",
             )
@@ -105,12 +111,12 @@ class Pins:
             return
         if self.accepted:
             pinned = ", ".join(str(key) for key in self.accepted)
-            raise ConnectionRefused(
+            raise HostKeyRefused(
                 f"the host key of {host} is not the pinned one: it shows {seen}, pinned: {pinned}",
                 hint="Either somebody is in between, or the server has a new key. " + self._advice(seen),
             )
         authority = "; a @cert-authority line speaks for it, but certificates are not supported: pin its own key"
-        raise ConnectionRefused(
+        raise HostKeyRefused(
             f"the host key of {host} is not known: it shows {seen}{authority * self.has_authority}",
             hint=self._advice(seen),
         )
@@ -125,16 +131,27 @@ class Pins:
         )
 
 
-def read_pins(address: str, port: int, texts: Sequence[str], files: Sequence[tuple[Path, bool]] = ()) -> Pins:
+def read_pins(
+    address: str,
+    port: int,
+    texts: Sequence[str],
+    files: Sequence[tuple[Path, bool]] = (),
+    *,
+    bare: bool = True,
+    role: str = "",
+    way: str = "",
+) -> Pins:
     """The keys pinned for one host, from known_hosts lines or bare keys in ``texts`` and from ``files``.
 
     A text may hold several lines. Each file comes with whether it was named by the user: then it must exist and be
     free of mistakes; else it may be missing, and lines that nobody can read are passed over, as OpenSSH does.
+    Without ``bare``, every line of the texts must say for whom it speaks: there is more than one host that it could be.
+    ``role`` ("jump host ") and ``way`` (" through jump:22") tell people which of them a message is about.
     Raises InvalidInput that says which line is wrong.
     """
-    pins = [pin for number, text in enumerate(texts, 1) for pin in _pins_of_text(text, number)]
+    pins = [pin for number, text in enumerate(texts, 1) for pin in _pins_of_text(text, number, bare=bare)]
     for path, named in files:
-        pins.extend(_pins_of_file(path, strict=named))
+        pins.extend(_pins_of_file(path, strict=named, bare=bare))
     names = _names(address, port)
     # As OpenSSH: a line for the plain name counts for another port too, where no line names that port.
     name = next((name for name in names if any(pin.patterns and pin.speaks_for(name) for pin in pins)), names[0])
@@ -142,6 +159,8 @@ def read_pins(address: str, port: int, texts: Sequence[str], files: Sequence[tup
     return Pins(
         address,
         port,
+        role,
+        way,
         accepted=tuple(dict.fromkeys(pin.key for pin in mine if not pin.marker)),
         revoked=tuple(pin.key for pin in pins if pin.marker == "@revoked" and any(map(pin.speaks_for, names))),
         has_authority=any(pin.marker == "@cert-authority" for pin in mine),
@@ -153,7 +172,7 @@ def _names(address: str, port: int) -> tuple[str, ...]:
     return (plain,) if port == _SSH_PORT else (f"[{plain}]:{port}", plain)
 
 
-def _pins_of_text(text: str, number: int) -> Iterator[Pin]:
+def _pins_of_text(text: str, number: int, *, bare: bool) -> Iterator[Pin]:
     # Secrets that were pasted through JSON or YAML carry newlines as backslash and n.
     for line_number, line in enumerate(text.replace("\\n", "\n").splitlines(), 1):
         where = f"host key {number}, line {line_number}"  # never the line itself: it may be a misplaced private key
@@ -164,10 +183,19 @@ def _pins_of_text(text: str, number: int) -> Iterator[Pin]:
                 hint="Pin the server's own key: the contents of its /etc/ssh/ssh_host_ed25519_key.pub",
             )
         if pin:
-            yield pin
+            yield pin if bare else _named(pin, where)
 
 
-def _pins_of_file(path: Path, *, strict: bool) -> Iterator[Pin]:
+def _named(pin: Pin, where: str) -> Pin:
+    if not pin.patterns:
+        raise InvalidInput(
+            f"{where} is a bare key, which does not say whether it is the host's or a jump host's",
+            hint="Put the address in front of it: `example.org ssh-ed25519 AAAA…`, `[example.org]:2222 ssh-ed25519 …`",
+        )
+    return pin
+
+
+def _pins_of_file(path: Path, *, strict: bool, bare: bool) -> Iterator[Pin]:
     try:
         lines = path.expanduser().read_text("utf-8", "replace").splitlines()
     except OSError as error:
@@ -175,8 +203,11 @@ def _pins_of_file(path: Path, *, strict: bool) -> Iterator[Pin]:
             raise InvalidInput(f"cannot read the known_hosts file {path}: {error.strerror}") from error
         return
     for number, line in enumerate(lines, 1):
-        pin = _parse(line, f"{path}:{number}", strict=strict)
-        if pin:
+        where = f"{path}:{number}"
+        pin = _parse(line, where, strict=strict)
+        if pin and strict:
+            yield pin if bare else _named(pin, where)
+        elif pin and pin.patterns:
             yield pin
 
 

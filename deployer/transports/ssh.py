@@ -11,18 +11,27 @@ from deployer.command import REMOTE_COMMAND
 from deployer.errors import ConnectionRefused
 from deployer.ports import Channel, Clock
 from deployer.secret import Secret
-from deployer.transports import dial
-from deployer.transports.host_keys import Pins, read_pins
+from deployer.transports.dial import Dial, Passing
+from deployer.transports.dial import explain as explain_dial
+from deployer.transports.hop import Hop, Jump, hops, place
 
 if TYPE_CHECKING:
-    from deployer.transports.login_keys import LoginKey
-    from deployer.transports.ssh_session import Login
+    import paramiko
 
-__all__ = ["SshSettings", "open_channel"]
+    from deployer.transports.login_keys import LoginKey
+    from deployer.transports.patience import PatientSocket
+    from deployer.transports.route import Route
+    from deployer.transports.ssh_session import SecureTransport
+
+__all__ = ["Jump", "LoginRefused", "SshSettings", "open_channel"]
 
 _PAUSES = (0.25, 0.5, 1.0)
 """Seconds before the second, third and fourth try."""
 _OWN_KNOWN_HOSTS = Path("~/.ssh/known_hosts")
+
+
+class LoginRefused(ConnectionRefused):
+    """The host is the right one and does not let us in. `deployer check` tells it from the rest."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +41,8 @@ class SshSettings:
     ``host_keys`` are known_hosts lines or bare keys; with neither them nor ``known_hosts``, the user's own known_hosts
     counts. ``key_file`` beats ``key``; with neither, the agent and the keys in ``~/.ssh`` are tried.
     Time-outs are in seconds: ``connect_timeout`` for reaching the host and then for each step of logging in,
-    ``command_timeout`` for sending or receiving without any progress.
+    ``command_timeout`` for sending or receiving without any progress. ``jumps`` are the servers to go through, the
+    nearest first; the same keys log in to each, and each one's host key must be known just as the host's.
     """
 
     address: str
@@ -45,32 +55,25 @@ class SshSettings:
     known_hosts: Path | None = None
     connect_timeout: float = 10.0
     command_timeout: float = 60.0
+    jumps: tuple[Jump, ...] = ()
 
     @property
     def host(self) -> str:
         """The host as people should read it: ``deploy@example.org:22``."""
-        return f"{self.user}@{self.address}:{self.port}"
-
-
-class _Passing(Exception):
-    """The host was not there, or hung up before it asked who we are: the next try may go better."""
-
-    def __init__(self, reason: ConnectionRefused) -> None:
-        super().__init__(str(reason))
-        self.reason = reason
+        return f"{self.user}@{place(self.address, self.port)}"
 
 
 def open_channel(settings: SshSettings, clock: Clock | None = None) -> Channel:
-    """Connect, check the host's key, log in and start the one constant command.
+    """Connect, check the host's key, log in and start the one constant command; so for each jump host on the way.
 
-    Tries again, with growing pauses and within ``connect_timeout``, when the host is not there or hangs up before the
+    Tries again, with growing pauses and within ``connect_timeout``, when a server is not there or hangs up before the
     login; never after a wrong host key or a refused login. Raises ConnectionRefused or InvalidInput.
     """
     clock = clock or SystemClock()
-    pins = _pins(settings)
+    way = _way(settings)
     deadline = clock.monotonic() + settings.connect_timeout
     # The network's round trips and the libraries' imports pass at the same time.
-    dialling = _dial(settings, settings.connect_timeout)
+    dialling = _dial(way[0], settings, settings.connect_timeout)
     try:
         keys = _keys(settings)
     except BaseException:
@@ -79,27 +82,28 @@ def open_channel(settings: SshSettings, clock: Clock | None = None) -> Channel:
     pauses = iter(_PAUSES)
     while True:
         try:
-            return _log_in(settings, pins, keys, dialling)
-        except _Passing as passing:
+            return _log_in(settings, way, keys, dialling)
+        except Passing as passing:
             pause = next(pauses, settings.connect_timeout)
             left = deadline - clock.monotonic() - pause
             if left <= 0:
                 raise passing.reason from passing
         clock.sleep(pause)
-        dialling = _dial(settings, left)
+        dialling = _dial(way[0], settings, left)
 
 
-def _pins(settings: SshSettings) -> Pins:
+def _way(settings: SshSettings) -> tuple[Hop, ...]:
     files = []
     if settings.known_hosts:
         files.append((settings.known_hosts, True))
     elif not settings.host_keys:
         files.append((_OWN_KNOWN_HOSTS, False))
-    return read_pins(settings.address, settings.port, settings.host_keys, files)
+    host = Jump(settings.address, settings.port, settings.user)
+    return hops((*settings.jumps, host), settings.host_keys, files)
 
 
-def _dial(settings: SshSettings, timeout: float) -> dial.Dial:
-    return dial.Dial(settings.address, settings.port, timeout=timeout, patience=settings.command_timeout)
+def _dial(hop: Hop, settings: SshSettings, timeout: float) -> Dial:
+    return Dial(hop.server.address, hop.server.port, timeout=timeout, patience=settings.command_timeout)
 
 
 def _keys(settings: SshSettings) -> tuple[LoginKey, ...]:
@@ -108,74 +112,42 @@ def _keys(settings: SshSettings) -> tuple[LoginKey, ...]:
     return login_keys(file=settings.key_file, text=settings.key, passphrase=settings.passphrase)
 
 
-def _log_in(settings: SshSettings, pins: Pins, keys: tuple[LoginKey, ...], dialling: dial.Dial) -> Channel:
-    import paramiko
-
+def _log_in(settings: SshSettings, way: tuple[Hop, ...], keys: tuple[LoginKey, ...], dialling: Dial) -> Channel:
+    from deployer.transports.route import Route
     from deployer.transports.ssh_channel import RemoteChannel
-    from deployer.transports.ssh_session import Login, connect
 
     try:
         sock = dialling.socket()
     except OSError as error:
-        reason = dial.explain(error, settings.address, settings.port, settings.connect_timeout)
-        raise (reason if dial.is_permanent(error) else _Passing(reason)) from error
-    login = Login(settings.user, keys)
+        raise explain_dial(error, way[0], settings.connect_timeout) from error
+    route = Route(sock)
     try:
-        connection = connect(sock, user=settings.user, pins=pins, timeout=settings.connect_timeout, login=login)
-    except (paramiko.SSHException, EOFError, OSError) as error:
-        raise _explain(error, settings, login, sock.greeting) from error
+        for hop in way:
+            transport, channel = _pass(hop, settings, keys, route, sock)
+            if hop.onward:
+                sock = route.tunnel(channel, settings.command_timeout)
+        transport.start_command(channel, REMOTE_COMMAND)
+        return RemoteChannel(route, channel, host=settings.host, timeout=settings.command_timeout)
+    except BaseException:
+        route.close()
+        raise
+
+
+def _pass(
+    hop: Hop, settings: SshSettings, keys: tuple[LoginKey, ...], route: Route, sock: PatientSocket
+) -> tuple[SecureTransport, paramiko.Channel]:
+    """Log in to one server, and open the channel that leads on."""
+    import paramiko
+
+    from deployer.transports.ssh_session import Login, TunnelRefused, connect
+
+    login = Login(hop.server.user, keys, hop.onward)
+    try:
+        connection = connect(sock, hop, timeout=settings.connect_timeout, login=login)
+    except (TunnelRefused, paramiko.SSHException, EOFError, OSError) as error:
+        from deployer.transports.refusals import explain
+
+        raise explain(error, hop, login, sock.greeting, settings.connect_timeout) from error
+    route.add(hop.name, connection)
     assert login.channel is not None
-    connection.transport.start_command(login.channel, REMOTE_COMMAND)
-    return RemoteChannel(connection, login.channel, sock, host=settings.host, timeout=settings.command_timeout)
-
-
-def _explain(error: Exception, settings: SshSettings, login: Login, greeting: bytes) -> Exception:
-    import paramiko
-
-    host = settings.host
-    if login.accepted:
-        return ConnectionRefused(f"{host} lets us in, but opens no session: {str(error) or 'it hung up'}")
-    if login.offered:
-        return _explain_login(error, settings, login)
-    if isinstance(error, paramiko.ssh_exception.IncompatiblePeer):
-        hint = "Its SSH server is very old or very strict; update it, or allow the usual algorithms in its sshd_config."
-        return ConnectionRefused(f"{host} and deployer have no algorithm in common: {error}", hint=hint)
-    said = _first_line(greeting)
-    if said.startswith("SSH-"):
-        return _Passing(ConnectionRefused(f"{host} hung up before the login ({str(error) or 'end of the connection'})"))
-    hint = (
-        f"It said: {said!r}"
-        if said
-        else "It may be starting, have too many visitors (MaxStartups), or be no SSH server."
-    )
-    return _Passing(ConnectionRefused(f"{host} hung up without the greeting of an SSH server", hint=hint))
-
-
-def _explain_login(error: Exception, settings: SshSettings, login: Login) -> ConnectionRefused:
-    import paramiko
-
-    host, user = settings.host, settings.user
-    offered = ", ".join(str(key) for key in login.offered)
-    match error:
-        case paramiko.ssh_exception.PartialAuthentication():
-            needs = ", ".join(error.allowed_types)
-            hint = "A deploy cannot answer questions: let this user in by key alone (AuthenticationMethods in sshd_config)."
-            return ConnectionRefused(f"{host} took the key but asks for more: {needs}", hint=hint)
-        case paramiko.BadAuthenticationType():
-            ways = ", ".join(error.allowed_types)
-            hint = "Set `PubkeyAuthentication yes` in its sshd_config."
-            return ConnectionRefused(f"{host} takes no keys for this user, only: {ways}", hint=hint)
-        case paramiko.AuthenticationException() if "timeout" in str(error).lower():
-            text = f"{host} did not answer the login within {settings.connect_timeout:g} s"
-            return ConnectionRefused(text, hint="--connect-timeout waits longer.")
-    lines = "\n".join(f"  {key.public.line}" for key in login.offered[:1])
-    hint = (
-        f"Is {user!r} the right user? The key's public line must be in ~{user}/.ssh/authorized_keys on the server,\n"
-        f"  and neither that file nor a directory above it writable by others:\n{lines}"
-    )
-    return ConnectionRefused(f"{host} refused the login; offered: {offered}", hint=hint)
-
-
-def _first_line(greeting: bytes) -> str:
-    text = greeting.partition(b"\n")[0].decode("ascii", "replace")[:100]
-    return "".join(char if char.isprintable() else "?" for char in text.rstrip("\r"))
+    return connection.transport, login.channel

@@ -5,10 +5,9 @@ from __future__ import annotations
 import contextlib
 import threading
 
-import fabric
 import paramiko
 
-from deployer.transports.dial import PatientSocket
+from deployer.transports.route import Route
 
 __all__ = ["RemoteChannel"]
 
@@ -20,19 +19,11 @@ _CLOSE_SECONDS = 1.0
 
 
 class RemoteChannel:
-    """Standard input, output and error of a remote command; its connection is closed with it."""
+    """Standard input, output and error of a remote command; the connections to it are closed with it."""
 
-    def __init__(
-        self,
-        connection: fabric.Connection,
-        channel: paramiko.Channel,
-        sock: PatientSocket,
-        *,
-        host: str,
-        timeout: float,
-    ) -> None:
+    def __init__(self, route: Route, channel: paramiko.Channel, *, host: str, timeout: float) -> None:
         """``timeout``: seconds without any progress after which sending or receiving fails."""
-        self._connection, self._channel, self._socket = connection, channel, sock
+        self._route, self._channel = route, channel
         self._host, self._timeout = host, timeout
         self._tail = bytearray()
         self._closing = threading.Lock()
@@ -67,7 +58,7 @@ class RemoteChannel:
         if data or self._closed:
             return data
         # First, because the library answers a no by closing the channel, whose end then looks like the command's.
-        if self._connection.is_connected and not self._channel.event_ready:
+        if self._route.is_connected and not self._channel.event_ready:
             raise ConnectionError(f"{self._host} does not let this user run commands")
         if not self._channel.eof_received:
             raise self._broken()
@@ -87,18 +78,12 @@ class RemoteChannel:
         return bytes(self._tail).decode("utf-8", "replace")
 
     def close(self) -> None:
-        """Close the connection, within a second or two whatever its state."""
+        """Close the connections, within a second or two whatever its state."""
         with self._closing:
             if self._closed:
                 return
             self._closed = True
-        # First, because it wakes every thread that waits for the network, and lets what was sent still arrive.
-        with contextlib.suppress(OSError):
-            self._socket.shutdown(2)
-        with contextlib.suppress(Exception):
-            transport = self._connection.transport
-            self._connection.close()
-            transport.join(_CLOSE_SECONDS)
+        self._route.close()
 
     def _listen(self) -> None:
         while True:
@@ -118,4 +103,4 @@ class RemoteChannel:
             self._channel.shutdown_write()
 
     def _broken(self) -> ConnectionError:
-        return ConnectionError(f"the connection to {self._host} ended")
+        return ConnectionError(f"the connection to {self._route.broken} ended")

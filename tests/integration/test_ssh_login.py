@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -17,8 +16,9 @@ import pytest
 from deployer.command import REMOTE_COMMAND, encode_program
 from deployer.errors import ConnectionRefused, InvalidInput
 from deployer.secret import Secret
-from deployer.transports.ssh import SshSettings, open_channel
+from deployer.transports.ssh import open_channel
 from tests.conftest import need
+from tests.integration.ssh_visits import echo, held, settles, to
 from tests.relay import Relay
 from tests.sshd import Sshd, make_key, sshd_for_tests
 
@@ -47,21 +47,6 @@ def nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def to(server: Sshd, **changes: object) -> SshSettings:
-    settings = SshSettings("127.0.0.1", server.port, server.user, host_keys=(server.pin(),), command_timeout=20)
-    return replace(settings, **changes)  # type: ignore[arg-type]
-
-
-def echo(settings: SshSettings, program: str = "echo in", data: bytes = b"") -> bytes:
-    channel = open_channel(settings)
-    try:
-        channel.send(encode_program(program) + data)
-        channel.end_input()
-        return b"".join(iter(channel.receive, b""))
-    finally:
-        channel.close()
-
-
 @pytest.mark.parametrize("name", KEYS)
 @pytest.mark.parametrize("passphrase", ["", "open sesame"])
 def test_every_kind_of_key_logs_in(name: str, passphrase: str, sshd: Sshd, nobody: Path) -> None:
@@ -72,7 +57,7 @@ def test_every_kind_of_key_logs_in(name: str, passphrase: str, sshd: Sshd, nobod
     secret = Secret(passphrase) if passphrase else None
     assert echo(to(sshd, key_file=file, passphrase=secret)) == b"in\n"
     text = Secret(file.read_text().replace("\n", "\r\n").strip())
-    assert echo(to(sshd, key=text, passphrase=secret)) == b"in\n"
+    assert echo(to(sshd, key_file=None, key=text, passphrase=secret)) == b"in\n"
 
 
 @pytest.mark.parametrize("kind", ["ed25519", "ecdsa", "rsa"])
@@ -100,7 +85,7 @@ def test_the_users_own_keys_are_tried_in_turn(sshd: Sshd, nobody: Path) -> None:
     make_key(folder / "id_ed25519")
     make_key(folder / "id_ecdsa", "ecdsa", passphrase="locked")
     sshd.authorize(make_key(folder / "id_rsa", "rsa", options=("-b", "2048")))
-    assert echo(to(sshd)) == b"in\n"
+    assert echo(to(sshd, key_file=None)) == b"in\n"
 
 
 def test_the_agent_is_asked_when_no_key_is_configured(
@@ -119,7 +104,7 @@ def test_the_agent_is_asked_when_no_key_is_configured(
             subprocess.run(["ssh-add", "-q", str(make_key(nobody / name, kind))], check=True)
             (nobody / name).unlink()
         sshd.authorize(nobody / "right")
-        assert echo(to(sshd)) == b"in\n"
+        assert echo(to(sshd, key_file=None)) == b"in\n"
         with pytest.raises(ConnectionRefused, match="refused the login"):
             open_channel(to(sshd, key_file=make_key(nobody / "configured")))
     finally:
@@ -130,12 +115,12 @@ def test_the_agent_is_asked_when_no_key_is_configured(
 def test_without_any_key_the_message_says_where_to_put_one(sshd: Sshd, nobody: Path) -> None:
     """Nothing configured, no agent, nothing in ~/.ssh: wrong input, before anybody is asked."""
     with pytest.raises(InvalidInput, match="no key to log in with") as caught:
-        open_channel(to(sshd))
+        open_channel(to(sshd, key_file=None))
     assert "DEPLOYER_KEY" in str(caught.value)
     (nobody / ".ssh").mkdir()
     make_key(nobody / ".ssh" / "id_rsa", "rsa", passphrase="locked")
     with pytest.raises(InvalidInput, match="id_rsa is protected by a passphrase"):
-        open_channel(to(sshd))
+        open_channel(to(sshd, key_file=None))
 
 
 def test_a_forced_command_holds_the_key(tmp_path: Path, nobody: Path) -> None:
@@ -235,16 +220,12 @@ def test_many_connections_leave_nothing_open(sshd: Sshd) -> None:
         with pytest.raises(ConnectionRefused):
             open_channel(replace(settings, user="no-such-user"))
 
-    def held() -> tuple[int, int]:
-        return len(list(Path("/proc/self/fd").iterdir())), threading.active_count()
-
     use()
     time.sleep(0.3)
     before = held()
     for _ in range(5):
         use()
-    time.sleep(0.3)
-    assert held() <= before
+    assert settles(lambda: held() <= before)
 
 
 def test_a_killed_session_is_an_error(sshd: Sshd) -> None:

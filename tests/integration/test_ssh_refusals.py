@@ -7,7 +7,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import replace
 from pathlib import Path
 
 import paramiko
@@ -18,23 +17,9 @@ from deployer.command import encode_program
 from deployer.errors import ConnectionRefused, InvalidInput
 from deployer.transports.ssh import SshSettings, open_channel
 from tests.conftest import need
+from tests.integration.ssh_visits import CountingClock, occupy, to
 from tests.relay import Relay
 from tests.sshd import Sshd, make_key, sshd_for_tests
-
-
-class Clock:
-    """Counts the pauses instead of waiting; ``during`` is called in each."""
-
-    def __init__(self, during: Callable[[], None] = lambda: None) -> None:
-        self.pauses: list[float] = []
-        self._during = during
-
-    def monotonic(self) -> float:
-        return time.monotonic() + sum(self.pauses)
-
-    def sleep(self, seconds: float) -> None:
-        self.pauses.append(seconds)
-        self._during()
 
 
 @pytest.fixture(scope="module")
@@ -49,14 +34,7 @@ def key_file(tmp_path: Path) -> Path:
     return make_key(tmp_path / "some-key")
 
 
-def to(server: Sshd, **changes: object) -> SshSettings:
-    settings = SshSettings(
-        "127.0.0.1", server.port, server.user, key_file=server.key_file, host_keys=(server.pin(),), connect_timeout=5
-    )
-    return replace(settings, **changes)  # type: ignore[arg-type]
-
-
-def refused(settings: SshSettings, clock: Clock | None = None) -> ConnectionRefused:
+def refused(settings: SshSettings, clock: CountingClock | None = None) -> ConnectionRefused:
     """The error of a connection that must fail, which leaves no thread that would hold up the program's end."""
     with pytest.raises(ConnectionRefused) as caught:
         open_channel(settings, clock)
@@ -99,7 +77,7 @@ def listening(answer: Callable[[socket.socket], None]) -> AbstractContextManager
 def test_an_unknown_host_is_refused(sshd: Sshd, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """With the fingerprint seen, the way to check it, and a line that works once it is pinned."""
     monkeypatch.setenv("HOME", str(tmp_path))
-    clock = Clock()
+    clock = CountingClock()
     error = refused(to(sshd, host_keys=()), clock)
     assert "is not known: it shows ssh-ed25519 SHA256:" in error.message
     assert "ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub" in error.hint
@@ -112,7 +90,7 @@ def test_an_unknown_host_is_refused(sshd: Sshd, tmp_path: Path, monkeypatch: pyt
 def test_a_wrong_host_key_is_refused(sshd: Sshd, key_file: Path) -> None:
     """Before anything is sent that tells who we are, and without another try."""
     wrong = key_file.with_suffix(".pub").read_text()
-    clock, before = Clock(), sshd.log.read_text().count("publickey")
+    clock, before = CountingClock(), sshd.log.read_text().count("publickey")
     error = refused(to(sshd, host_keys=(wrong,)), clock)
     assert "is not the pinned one" in error.message
     assert clock.pauses == []
@@ -145,7 +123,7 @@ def test_a_pin_that_is_no_key_is_wrong_input(sshd: Sshd) -> None:
 def test_an_unknown_name_is_not_tried_again(mocker: MockerFixture, key_file: Path) -> None:
     """There is no such host, and there will not be one in a second."""
     mocker.patch("socket.getaddrinfo", side_effect=socket.gaierror(socket.EAI_NONAME, "Name or service not known"))
-    clock = Clock()
+    clock = CountingClock()
     error = refused(SshSettings("nowhere.invalid", 22, "x", key_file=key_file), clock)
     assert error.message == "there is no host named nowhere.invalid"
     assert clock.pauses == []
@@ -156,7 +134,7 @@ def test_a_name_server_that_is_away_is_asked_again(mocker: MockerFixture, sshd: 
     real = socket.getaddrinfo
     failing = [socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")] * 2
     mocker.patch("socket.getaddrinfo", side_effect=lambda *a, **k: _raise(failing.pop()) if failing else real(*a, **k))
-    clock = Clock()
+    clock = CountingClock()
     open_channel(to(sshd), clock).close()
     assert clock.pauses == [0.25, 0.5]
 
@@ -169,7 +147,7 @@ def test_a_closed_port_is_tried_four_times(key_file: Path) -> None:
     """With growing pauses, and then an error that says what to check."""
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
-        clock = Clock()
+        clock = CountingClock()
         error = refused(SshSettings("127.0.0.1", unused.getsockname()[1], "x", key_file=key_file), clock)
     assert "connection refused" in error.message
     assert "host.port" in error.hint
@@ -180,7 +158,7 @@ def test_tries_end_with_the_connect_time_out(key_file: Path) -> None:
     """No pause is begun that the time does not allow."""
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
-        clock = Clock()
+        clock = CountingClock()
         refused(SshSettings("127.0.0.1", unused.getsockname()[1], "x", key_file=key_file, connect_timeout=0.7), clock)
     assert clock.pauses == [0.25]
 
@@ -189,7 +167,7 @@ def test_a_server_that_is_just_starting_is_reached(tmp_path: Path) -> None:
     """A reboot or a restart of sshd costs a moment, not the deploy."""
     with sshd_for_tests(tmp_path) as server:
         server.stop()
-        clock = Clock(during=server.start)
+        clock = CountingClock(during=server.start)
         open_channel(to(server), clock).close()
     assert clock.pauses == [0.25]
 
@@ -220,7 +198,7 @@ def test_a_dead_address_leaves_time_for_the_next(mocker: MockerFixture, sshd: Ss
             for port in (unused.getsockname()[1], sshd.port)
         )
         mocker.patch("socket.getaddrinfo", return_value=[dead, alive])
-        clock = Clock()
+        clock = CountingClock()
         open_channel(to(sshd), clock).close()
     assert clock.pauses == []
 
@@ -248,7 +226,7 @@ def test_a_server_that_hangs_up_is_tried_again(words: bytes, key_file: Path) -> 
         visitor.shutdown(socket.SHUT_WR)
         visitor.recv(100)
 
-    clock = Clock()
+    clock = CountingClock()
     with listening(answer) as (port, visits):
         error = refused(SshSettings("127.0.0.1", port, "x", key_file=key_file), clock)
     assert len(visits) == 4
@@ -258,7 +236,7 @@ def test_a_server_that_hangs_up_is_tried_again(words: bytes, key_file: Path) -> 
 
 def test_a_server_that_hangs_up_behind_its_banner_is_tried_again(key_file: Path) -> None:
     """It was restarted in the middle, perhaps; no timer of the library's holds up the end of the program."""
-    clock = Clock()
+    clock = CountingClock()
     with listening(lambda visitor: visitor.sendall(b"SSH-2.0-test\r\n")) as (port, visits):
         error = refused(SshSettings("127.0.0.1", port, "x", key_file=key_file), clock)
     assert len(visits) == 4
@@ -268,14 +246,13 @@ def test_a_server_that_hangs_up_behind_its_banner_is_tried_again(key_file: Path)
 def test_too_many_visitors_at_once_are_waited_for(tmp_path: Path) -> None:
     """A real server's MaxStartups: refused while another is logging in, let in afterwards."""
     with sshd_for_tests(tmp_path, config=("MaxStartups 1:100:1",)) as server:
-        other = socket.create_connection(("127.0.0.1", server.port))
-        other.recv(100)
+        other = occupy(server)
 
         def leave() -> None:
             other.close()
             time.sleep(0.5)
 
-        clock = Clock(during=leave)
+        clock = CountingClock(during=leave)
         open_channel(to(server), clock).close()
     assert clock.pauses
 
@@ -283,7 +260,7 @@ def test_too_many_visitors_at_once_are_waited_for(tmp_path: Path) -> None:
 def test_a_server_without_common_algorithms_is_named(tmp_path: Path) -> None:
     """Not tried again: it will not learn any."""
     with sshd_for_tests(tmp_path, config=("Ciphers chacha20-poly1305@openssh.com",)) as server:
-        clock = Clock()
+        clock = CountingClock()
         error = refused(to(server), clock)
     assert "no algorithm in common" in error.message
     assert clock.pauses == []
@@ -294,7 +271,7 @@ def test_a_server_without_common_algorithms_is_named(tmp_path: Path) -> None:
 
 def test_a_refused_login_says_who_and_with_what(sshd: Sshd, key_file: Path) -> None:
     """User, key type, fingerprint, where the key came from, and the line for authorized_keys; one try only."""
-    clock = Clock()
+    clock = CountingClock()
     error = refused(to(sshd, key_file=key_file), clock)
     public = " ".join(key_file.with_suffix(".pub").read_text().split()[:2])
     assert f"{sshd.user}@127.0.0.1:{sshd.port} refused the login" in error.message
@@ -327,7 +304,7 @@ def test_an_unknown_user_is_refused_as_a_wrong_key_is(sshd: Sshd) -> None:
 def test_servers_that_want_something_else_say_so(config: tuple[str, ...], words: str, tmp_path: Path) -> None:
     """Each has its own message, and none is tried again."""
     with sshd_for_tests(tmp_path, config=config) as server:
-        clock = Clock()
+        clock = CountingClock()
         assert words in refused(to(server), clock).message
     assert clock.pauses == []
 
