@@ -61,9 +61,9 @@ def error(name: str, found: str, mend: str, code: int = 1) -> Finding:
     return Finding(name, State.ERROR, found, mend, code=code)
 
 
-def failure(name: str, reason: DeployerError) -> Finding:
-    """What stopped us would stop a run, with the same code."""
-    return error(name, " ".join(reason.message.split()), reason.hint, reason.exit_code)
+def failure(name: str, reason: DeployerError, mend: str) -> Finding:
+    """What stopped us would stop a run, with the same code; ``mend`` is for when the error itself has no hint."""
+    return error(name, " ".join(reason.message.split()), reason.hint or mend, reason.exit_code)
 
 
 def exit_code(findings: Iterable[Finding]) -> int:

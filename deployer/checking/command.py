@@ -17,7 +17,7 @@ from deployer.checking.web import web_findings
 from deployer.composition import transport_for
 from deployer.config import Config, Secrets, find
 from deployer.errors import InvalidInput
-from deployer.finding import Finding, exit_code, failure
+from deployer.finding import Finding, State, exit_code, failure
 from deployer.reporting import choose, print_finding, print_sum
 from deployer.running import Invocation
 from deployer.web import fetch
@@ -38,14 +38,17 @@ def check(invocation: CheckInvocation) -> int:
     """Print each finding as soon as there is one. Returns the exit code that a run would end with."""
     findings: list[Finding] = []
     app = ""
+    lines = _Lines(invocation)
     try:
         config, credentials = invocation.load()
     except InvalidInput as reason:
-        _take(invocation, findings, failure("config", reason))
+        findings.append(failure("config", reason, "write a deploy.toml: deployer init"))
+        lines.show(findings[0])
     else:
         app = config.app
         for finding in _everything(invocation, config, credentials):
-            _take(invocation, findings, finding)
+            findings.append(finding)
+            lines.show(finding)
     if invocation.json:
         click.echo(json.dumps({"app": app or None, "checks": [finding.as_json() for finding in findings]}))
     elif not invocation.quiet:
@@ -53,11 +56,19 @@ def check(invocation: CheckInvocation) -> int:
     return exit_code(findings)
 
 
-def _take(invocation: CheckInvocation, findings: list[Finding], finding: Finding) -> None:
-    if not invocation.json and (finding.code or finding.mend or not invocation.quiet):
-        host_before = findings[-1].host if findings else ""
-        print_finding(finding.as_json(), sys.stdout, headed=finding.host != host_before)
-    findings.append(finding)
+class _Lines:
+    """What people see: all findings, or those that are not fine; none where a program reads the answer."""
+
+    def __init__(self, invocation: Invocation) -> None:
+        self._silent = invocation.json
+        self._quiet = invocation.quiet
+        self._host = ""
+
+    def show(self, finding: Finding) -> None:
+        if self._silent or (self._quiet and finding.state is State.OK):
+            return
+        print_finding(finding.as_json(), sys.stdout, headed=finding.host != self._host)
+        self._host = finding.host
 
 
 def _everything(invocation: CheckInvocation, config: Config, credentials: Secrets) -> Iterator[Finding]:

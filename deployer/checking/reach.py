@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from deployer.checking.here import resolved
+from deployer.command import quote
 from deployer.config import Config, Host
 from deployer.errors import ConnectionRefused, DeployerError, InvalidInput
 from deployer.finding import Finding, failure, fine, warning
@@ -50,7 +51,7 @@ class Visit:
                 yield from self._look(session)
         except DeployerError as reason:
             # Let in, and yet no answer: a forced command, a login shell that says no, no room for a process.
-            yield failure("program", reason)
+            yield failure("program", reason, f"{self._by_hand()} sh -c true")
 
     def _named(self) -> Finding:
         """The server that is dialled from here."""
@@ -66,21 +67,32 @@ class Visit:
         try:
             pinned = self._pinned()
         except InvalidInput as reason:
-            yield failure("host_key", reason)
+            yield failure("host_key", reason, "correct host_key or known_hosts")
             return None
         began = time.monotonic()
         try:
             session = self.transport.open(program())
         except HostKeyRefused as reason:
-            yield from (reached, failure("host_key", reason))
+            yield from (reached, failure("host_key", reason, self._by_hand()))
         except (LoginRefused, InvalidInput) as reason:  # InvalidInput: our own key cannot be read
-            yield from (reached, pinned, failure("login", reason))
+            yield from (
+                reached,
+                pinned,
+                failure("login", reason, f"correct host.key (--key), or try by hand: {self._by_hand()}"),
+            )
         except ConnectionRefused as reason:
-            yield failure("connection", reason)
+            yield failure("connection", reason, self._by_hand())
         else:
             yield from (reached, pinned, fine("login", f"{self.transport.host}, in {_short(time.monotonic() - began)}"))
             return session
         return None
+
+    def _by_hand(self) -> str:
+        """The command that shows what the other side says, to a person who may look."""
+        host = self.host
+        login = f"{host.user}@{host.address}" if host.user else host.address
+        jumps = ",".join((f"{jump.user}@" if jump.user else "") + f"{jump.address}:{jump.port}" for jump in host.jump)
+        return " ".join(["ssh -v", f"-p {host.port}", *([f"-J {quote(jumps)}"] if jumps else []), quote(login)])
 
     def _reached(self) -> Finding:
         """How long a round trip takes; that the host can be reached is for the connection itself to find out."""

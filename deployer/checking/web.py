@@ -35,8 +35,8 @@ def web_findings(config: Config, reply: Reply | None, connect_to: str, fetch: Fe
     live = bool(reply and (reply.text("present") or reply.text("kind") == "directory"))
     if config.health_url:
         yield _answers(config, connect_to, fetch, live=live or reply is None)
-    if config.url and reply is not None:
-        yield _hidden(config, reply, connect_to, fetch)
+    if config.url and reply is not None and (hidden := _hidden(config, reply, connect_to, fetch)) is not None:
+        yield hidden
 
 
 def _answers(config: Config, connect_to: str, fetch: Fetch, *, live: bool) -> Finding:
@@ -47,30 +47,32 @@ def _answers(config: Config, connect_to: str, fetch: Fetch, *, live: bool) -> Fi
         answer = fetch(url, connect_to=connect_to, timeout=min(SECONDS, config.health.timeout))
     except WebError as reason:
         return error("url", f"{shown} does not answer: {reason}", look)
-    found = f"{shown} answers {answer.status} in {answer.seconds * 1000:.0f} ms"
+    found = f"{shown} answers {answer.status}"
     if not live:
-        return fine("url", f"{found}; nothing is live yet")
+        return fine("url", f"{found}, as nothing is live yet")
     wanted = " or ".join(str(status) for status in good)
     if answer.status not in good:
         return error("url", f"{found} instead of {wanted}: the gate would roll back", f"{look}, or --health-status")
     if config.health.contains.encode("utf-8", "surrogateescape") not in answer.body:
         found = f"{found} without the text {config.health.contains!r}: the gate would roll back"
         return error("url", found, f"{look}, or --health-contains")
-    return fine("url", found)
+    return fine("url", f"{found} in {answer.seconds * 1000:.0f} ms")
 
 
-def _hidden(config: Config, reply: Reply, connect_to: str, fetch: Fetch) -> Finding:
-    """Whether the live release can be had under its directory's name."""
+def _hidden(config: Config, reply: Reply, connect_to: str, fetch: Fetch) -> Finding | None:
+    """Whether the live release can be had under its directory's name; None where nobody answers."""
     live, file = reply.text("live"), reply.text("file")
     if not live or not file:
         return fine("hidden", "nothing is live yet that could be reached through .deployer; look again after a deploy")
     app = config.static.target.rpartition("/")[2]
+    answered = False
     for folder in _folders(config.url):
         url, absent = (
             f"{folder}.deployer/{quote(app)}/releases/{quote(each)}/{quote(file)}" for each in (live, _other(live))
         )
         try:
             answer = fetch(url, connect_to=connect_to, timeout=SECONDS)
+            answered = True
             reachable = answer.status == HTTPStatus.OK and _shows(
                 answer, fetch(absent, connect_to=connect_to, timeout=SECONDS), reply.text("file_hash").split(" ")[0]
             )
@@ -79,7 +81,7 @@ def _hidden(config: Config, reply: Reply, connect_to: str, fetch: Fetch) -> Find
         if reachable:
             found = f"visitors who learn a release's name can reach it through {folder}.deployer/"
             return warning("hidden", found, DENY)
-    return fine("hidden", "not reachable: .deployer beside the site")
+    return fine("hidden", "visitors cannot reach .deployer") if answered else None
 
 
 def _shows(answer: Answer, absent: Answer, digest: str) -> bool:

@@ -30,7 +30,7 @@ def container_findings(target: str, reply: Reply) -> Iterator[Finding]:
     if not docker:
         return
     if docker == "failed":
-        said = " ".join(reply.text("docker_said").split())[:200] or "it did not answer within 10 s"
+        said = " ".join(reply.text("docker_said").split())[:200] or "it did not answer within 5 s"
         found = f"docker does not say what containers mount: {said}"
         yield warning("mounts", found, f"look for {target} among the mounts: {LOOK}")
         return

@@ -129,7 +129,7 @@ def test_the_exit_code_is_that_of_a_run(findings: tuple[Finding, ...], code: int
 
 def test_an_error_becomes_a_finding() -> None:
     """With its hint as what to do, and its code."""
-    finding = failure("login", ConnectionRefused("refused\nthe login", hint="add\nthe key"))
+    finding = failure("login", ConnectionRefused("refused\nthe login", hint="add\nthe key"), "look")
     assert finding.as_json() == {
         "name": "login",
         "host": "",
@@ -138,6 +138,7 @@ def test_an_error_becomes_a_finding() -> None:
         "mend": "add\nthe key",
     }
     assert finding.code == 4
+    assert failure("login", ConnectionRefused("refused"), "look").mend == "look"
 
 
 def test_findings_are_lines(monkeypatch: pytest.MonkeyPatch) -> None:

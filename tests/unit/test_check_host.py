@@ -205,5 +205,5 @@ def test_docker_that_does_not_answer_is_a_warning() -> None:
     """The deploy does not need it, but nobody looked at the mounts; without docker there is no line at all."""
     found = look(docker="failed", docker_said="permission denied\nwhile trying")["mounts"]
     assert (found.state, "permission denied while trying" in found.found) == (State.WARNING, True)
-    assert "10 s" in look(docker="failed", docker_said="")["mounts"].found
+    assert "5 s" in look(docker="failed", docker_said="")["mounts"].found
     assert "mounts" not in look()

@@ -84,7 +84,8 @@ def test_no_answer_is_an_error_without_the_urls_query() -> None:
     def fetch(url: str, *, connect_to: str, timeout: float) -> Answer:
         raise WebError(Fault.UNREACHABLE, "connection refused")
 
-    (found, _) = web_findings(configured("https://e.org/blog/?token=secret"), Reply(), "", fetch)
+    facts = Reply(tuple((name, text.encode()) for name, text in LIVE.items()))
+    (found,) = web_findings(configured("https://e.org/blog/?token=secret"), facts, "", fetch)
     assert (found.state, "secret" in found.found + found.mend) == (State.ERROR, False)
 
 

@@ -7,11 +7,11 @@ about() { # NAME PATH: its owner's number and name, mode, device, and whether we
     fact "$1" "$(stat -L -c '%u %U %a %d' "$2" 2>/dev/null) $access"
 }
 
-bounded() { # COMMAND...: what it says, for ten seconds at most
+bounded() { # COMMAND...: what it says, for five seconds at most
     "$@" 3>&- </dev/null 2>&1 &
     job=$!
     (
-        for _ in 1 2 3 4 5 6 7 8 9 10; do sleep 1; done
+        for _ in 1 2 3 4 5; do sleep 1; done
         kill -KILL "$job"
     ) 3>&- </dev/null >/dev/null 2>&1 &
     guard=$!
@@ -91,8 +91,7 @@ check_state() {
     [ -d "$state" ] || return 0
     first_line "$state/app"
     fact app "$line"
-    first_line "$state/version"
-    fact version "$line"
+    [ ! -f "$state/version" ] || { first_line "$state/version" && fact version "${line:-unknown}"; }
     identify
     for entry in "$lock"/*; do
         [ -d "$entry" ] || continue
