@@ -91,7 +91,7 @@ def _ssh(config: Config, secrets: Secrets, notify: Callable[[str], None]) -> Tra
 
     def connect(program: str) -> Session:
         from deployer.transports.conversation import Conversation
-        from deployer.transports.ssh import SshSettings, open_channel
+        from deployer.transports.ssh import Jump, SshSettings, open_channel
 
         settings = SshSettings(
             address=host.address,
@@ -104,6 +104,7 @@ def _ssh(config: Config, secrets: Secrets, notify: Callable[[str], None]) -> Tra
             known_hosts=Path(host.known_hosts) if host.known_hosts else None,
             connect_timeout=host.connect_timeout,
             command_timeout=host.command_timeout,
+            jumps=tuple(Jump(jump.address, jump.port, jump.user or _own_name()) for jump in host.jump),
         )
         return Conversation(open_channel(settings), program, f"{user}@{host.address}", notify)
 
