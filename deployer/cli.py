@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import click
 
 from deployer import __version__
+from deployer.completion import SHELLS, completion_script
 from deployer.errors import DeployerError, Interrupted
+from deployer.usage import Commands, ConfiguredCommand, take_settings
 
 if TYPE_CHECKING:
     from deployer.config import Config, Secrets
@@ -42,59 +44,8 @@ class Arguments:
         return config, load_secrets(os.environ)
 
 
-class _Commands(click.Group):
-    """Adds the flags of the configuration model only to the command that runs: ``--version`` need not load it."""
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        command = super().get_command(ctx, cmd_name)
-        if command is not None and not any(parameter.name == "file" for parameter in command.params):
-            command.params += _common_options()
-        return command
-
-    def invoke(self, ctx: click.Context) -> Any:
-        """Run the command; Ctrl-C before it takes signals over has interrupted nothing, but is still code 130."""
-        try:
-            return super().invoke(ctx)
-        except KeyboardInterrupt:
-            click.echo("error: interrupted", err=True)
-            ctx.exit(Interrupted.exit_code)
-
-
-def _common_options() -> list[click.Parameter]:
-    from deployer.config import OPTIONS
-
-    kinds: dict[str, click.ParamType[Any]] = {"text": click.STRING, "integer": click.INT, "number": click.FLOAT}
-    common: list[click.Parameter] = [
-        click.Option(["file", "--config"], metavar="FILE", default="", envvar="DEPLOYER_CONFIG", help="deploy.toml"),
-        click.Option(["--environment"], metavar="NAME", default="", help="Overlay [environments.NAME]."),
-        click.Option(["json_output", "--json"], is_flag=True, help="One JSON object on standard output."),
-        click.Option(["--quiet"], is_flag=True, help="Only warnings and errors."),
-        click.Option(["--verbose"], is_flag=True, help="Say also when a step begins; show tracebacks."),
-    ]
-    return common + [
-        click.Option(
-            [_parameter_name(option.key), option.flag],
-            type=kinds[option.kind],
-            multiple=option.repeat,
-            metavar=option.metavar,
-            help=option.help,
-            # The loader reads the variables: it names them in its messages.
-            default=None,
-        )
-        for option in OPTIONS
-    ]
-
-
-def _parameter_name(key: str) -> str:
-    return "option_" + key.replace(".", "__")
-
-
 def _arguments(values: dict[str, Any]) -> Arguments:
-    flags = {
-        name.removeprefix("option_").replace("__", "."): values.pop(name)
-        for name in list(values)
-        if name.startswith("option_")
-    }
+    flags = take_settings(values)
     return Arguments(
         values.pop("file"),
         values.pop("environment"),
@@ -108,14 +59,15 @@ def _arguments(values: dict[str, Any]) -> Arguments:
 _ABOUT = """Deploy to the servers you own, and measure on every deploy whether a request was dropped.
 
 \b
+deployer init        write deploy.toml and a workflow for this repository
+deployer check       find what is wrong before it matters
 deployer run         deploy what deploy.toml says
-deployer plan        say what run would do, and change nothing
 deployer rollback    switch back to the previous release
 """
 
 
 @click.group(
-    cls=_Commands,
+    cls=Commands,
     help=_ABOUT,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120},
 )
@@ -130,20 +82,28 @@ def _command(name: str, *parameters: click.Parameter) -> Callable[[Callable[...,
             arguments = _arguments(values)
             sys.exit(_guarded(arguments, lambda: function(arguments, **values)))
 
-        command = click.Command(name, callback=callback, help=function.__doc__, params=list(parameters))
+        command = ConfiguredCommand(name, callback=callback, help=function.__doc__, params=list(parameters))
         program.add_command(command)
         return command
 
     return register
 
 
+_COMPLETION = """Print the script that completes commands, flags and environments in bash, zsh or fish.
+
+\b
+deployer completion bash >FILE, where your shell looks for FILE:
+bash   ~/.local/share/bash-completion/completions/deployer
+zsh    ~/.zfunc/_deployer, with ~/.zfunc in fpath before compinit
+fish   ~/.config/fish/completions/deployer.fish
+"""
 _DRY_RUN = click.Option(["--dry-run"], is_flag=True, help="Read the host, write nothing, and show the plan.")
 _RELEASE = click.Argument(["release"], required=False, default="")
 
 
 @_command("run", _DRY_RUN)
 def _run(arguments: Arguments, *, dry_run: bool) -> int:
-    """Deploy."""
+    """Deploy: build, upload what changed, switch, look at the result, and go back if it is bad."""
     from deployer.running import run
 
     return run(arguments, dry=dry_run)
@@ -228,6 +188,12 @@ def _init(arguments: Arguments, *, accept_fingerprint: tuple[str, ...], workflow
     from deployer.init.initialise import Wishes, initialise
 
     return initialise(arguments, Wishes(accept_fingerprint, workflow, requirement))
+
+
+@program.command("completion", help=_COMPLETION)
+@click.argument("shell", type=click.Choice(SHELLS))
+def _completion(shell: str) -> None:
+    click.echo(completion_script(program, shell))
 
 
 def _guarded(arguments: Arguments, function: Callable[[], int]) -> int:

@@ -23,7 +23,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_helps(command: str) -> None:
-    """What it does, the common flags, and each flag of the configuration with its description."""
+    """What it does, the common flags, and each flag of the configuration by its name."""
     shown = CliRunner().invoke(cli.program, [command, "--help"], terminal_width=200)
     assert shown.exit_code == 0
     for flag in ("--config", "--environment", "--json", "--quiet", "--verbose", *(option.flag for option in OPTIONS)):
