@@ -7,14 +7,15 @@ import os
 import socket
 import subprocess
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from deployer.config import Config, Secrets
+from deployer.config import Config, Host, Secrets
 from deployer.deploy import ProbeFigures
 from deployer.engine import Gate
+from deployer.fleet import Destination
 from deployer.plan import Plan
 from deployer.ports import Clock, Reporter, Session, Strategy, Transport
 from deployer.static import StaticStrategy
@@ -28,6 +29,7 @@ __all__ = [
     "ProbeWatch",
     "StrategyParts",
     "commit_of",
+    "destinations_for",
     "gate_for",
     "label",
     "transport_for",
@@ -70,23 +72,55 @@ class _Transport:
         return self.connect(program)
 
 
-def transport_for(config: Config, secrets: Secrets, notify: Callable[[str], None]) -> Transport:
-    """The way to ``config.host``; ``notify`` gets what the host says while it makes us wait."""
-    return _local(config, notify) if config.host.local else _ssh(config, secrets, notify)
+def destinations_for(config: Config, secrets: Secrets, clock: Clock, reporter: Reporter) -> tuple[Destination, ...]:
+    """Every host of ``config``: the way there and the gate that asks it."""
+    return tuple(
+        Destination(
+            transport_for(config, secrets, reporter.note, host, name),
+            gate_for(config, clock, reporter, host),
+            name,
+        )
+        for host, name in zip(config.hosts, _names(config.hosts), strict=True)
+    )
 
 
-def _local(config: Config, notify: Callable[[str], None]) -> Transport:
+def _names(hosts: Sequence[Host]) -> tuple[str, ...]:
+    """What people call each of several hosts: as short as tells them apart. One alone needs no name."""
+    if len(hosts) == 1:
+        return ("",)
+    addresses = tuple("local" if host.local else host.address for host in hosts)
+    if len(set(addresses)) == len(hosts):
+        return addresses
+    return tuple(_login(host) for host in hosts)
+
+
+def _login(host: Host) -> str:
+    address = f"[{host.address}]" if ":" in host.address else host.address
+    return "local" if host.local else f"{host.user or _own_name()}@{address}:{host.port}"
+
+
+def transport_for(
+    config: Config, secrets: Secrets, notify: Callable[[str], None], host: Host | None = None, name: str = ""
+) -> Transport:
+    """The way to ``host`` (default: the first), called ``name`` in messages.
+
+    ``notify`` gets what the host says while it makes us wait.
+    """
+    host = host or config.hosts[0]
+    return _local(host, name, notify) if host.local else _ssh(host, name, secrets, notify)
+
+
+def _local(host: Host, name: str, notify: Callable[[str], None]) -> Transport:
     def connect(program: str) -> Session:
         from deployer.transports.conversation import Conversation
         from deployer.transports.local import open_channel
 
-        return Conversation(open_channel(config.host.command_timeout), program, "local", notify)
+        return Conversation(open_channel(host.command_timeout), program, name or "local", notify)
 
     return _Transport("local", connect)
 
 
-def _ssh(config: Config, secrets: Secrets, notify: Callable[[str], None]) -> Transport:
-    host = config.host
+def _ssh(host: Host, name: str, secrets: Secrets, notify: Callable[[str], None]) -> Transport:
     user = host.user or _own_name()
 
     def connect(program: str) -> Session:
@@ -106,10 +140,9 @@ def _ssh(config: Config, secrets: Secrets, notify: Callable[[str], None]) -> Tra
             command_timeout=host.command_timeout,
             jumps=tuple(Jump(jump.address, jump.port, jump.user or _own_name()) for jump in host.jump),
         )
-        return Conversation(open_channel(settings), program, f"{user}@{host.address}", notify)
+        return Conversation(open_channel(settings), program, name or f"{user}@{host.address}", notify)
 
-    address = f"[{host.address}]" if ":" in host.address else host.address
-    return _Transport(f"{user}@{address}:{host.port}", connect)
+    return _Transport(_login(host), connect)
 
 
 def label(environment: Mapping[str, str]) -> str:
@@ -145,16 +178,19 @@ def commit_of(directory: Path) -> str:
     return found.stdout.strip() if found.returncode == 0 else ""
 
 
-def gate_for(config: Config, clock: Clock, reporter: Reporter) -> Callable[[Plan], Gate | None]:
-    """Makes the health gate of a plan; None without a URL to ask."""
+def gate_for(
+    config: Config, clock: Clock, reporter: Reporter, host: Host | None = None
+) -> Callable[[Plan], Gate | None]:
+    """Makes the health gate of a plan on ``host`` (default: the first); None without a URL to ask."""
+    connect_to = (host or config.hosts[0]).connect_to
 
     def make(plan: Plan) -> Gate | None:
-        return (lambda: _unhealthy(config, plan, clock, reporter)) if config.health_url else None
+        return (lambda: _unhealthy(config, connect_to, plan, clock, reporter)) if config.health_url else None
 
     return make
 
 
-def _unhealthy(config: Config, plan: Plan, clock: Clock, reporter: Reporter) -> str:
+def _unhealthy(config: Config, connect_to: str, plan: Plan, clock: Clock, reporter: Reporter) -> str:
     from deployer.health import ExpectedFile, HealthSettings, check, choose_expected
     from deployer.web import fetch
 
@@ -163,7 +199,7 @@ def _unhealthy(config: Config, plan: Plan, clock: Clock, reporter: Reporter) -> 
         status=frozenset(config.health.status),
         contains=config.health.contains,
         timeout=config.health.timeout,
-        connect_to=config.host.connect_to,
+        connect_to=connect_to,
         site=config.url,
     )
     served = (ExpectedFile(file.path, file.digest, file.size) for file in plan.served)

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import contextlib
-import threading
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from typing import Any, Protocol
 
-from deployer.engine import Gate, Steps, Watch, carry_out
+from deployer.engine import Steps, Watch
 from deployer.errors import BudgetExceeded, DeployerError, GateFailed, Interrupted
+from deployer.fleet import Connecting, Destination, leave, open_all
 from deployer.plan import Plan
-from deployer.ports import Clock, Reporter, Session, Strategy, Transport
+from deployer.ports import Answer, Clock, Reporter, Session, Strategy
 from deployer.release import short
+from deployer.rollout import Leg, roll_out
 
 __all__ = ["Collaborators", "Observation", "ProbeFigures", "Result", "deploy"]
 
@@ -58,7 +59,13 @@ class Result:
     steps: list[tuple[str, float]] = field(default_factory=list)
     probe: ProbeFigures | None = None
     error: DeployerError | None = None
-    plan: Plan | None = None
+    plans: tuple[Plan, ...] = ()
+    """One for each of ``hosts``; none before they were asked."""
+
+    @property
+    def plan(self) -> Plan | None:
+        """The first host's."""
+        return self.plans[0] if self.plans else None
 
     def as_json(self) -> dict[str, Any]:
         """The documented object; what is not known is null."""
@@ -83,13 +90,15 @@ class Result:
 
 @dataclass(frozen=True, slots=True)
 class Collaborators:
-    """The outside world of one deploy. ``gate`` is made from the plan; ``uninterrupted`` makes signals wait."""
+    """The outside world of one deploy: its hosts, at least one, and what they share.
 
-    transport: Transport
+    ``uninterrupted`` makes signals wait.
+    """
+
+    destinations: tuple[Destination, ...]
     reporter: Reporter
     clock: Clock
     watch: Observation
-    gate: Callable[[Plan], Gate | None]
     uninterrupted: Callable[[], contextlib.AbstractContextManager[None]]
     probe_budget: int = 0
     dry: bool = False
@@ -120,61 +129,70 @@ def _run(result: Result, strategy: Strategy, world: Collaborators, steps: Steps,
     if strategy.build_summary and not world.dry:
         with steps.step("build", strategy.build_summary):
             strategy.build()
-    session = _connect_and_scan(strategy, world.transport, steps)
+    sessions = _connect_and_scan(strategy, world.destinations, steps)
     finished = False
     try:
         with steps.step("compare", "lock and compare with what is live"):
-            plan = strategy.decide(session.perform(*strategy.opening()), session)
-        _take_over(result, plan, world.reporter)
+            plans = _decide(strategy, world.destinations, sessions)
+        _take_over(result, plans, world.reporter)
         if world.dry:
             result.status = "planned"
-        elif plan.switch is None:
+        elif all(plan.switch is None for plan in plans):
             result.status = "unchanged"
         else:
-            carry_out(plan, session, steps, gate=world.gate(plan), watch=world.watch, uninterrupted=world.uninterrupted)
+            legs = tuple(map(_leg, world.destinations, sessions, plans))
+            roll_out(legs, steps, watch=world.watch, uninterrupted=world.uninterrupted)
             result.status = success
         finished = True
     finally:
-        result.figures.update(result.plan.figures if result.plan else {})
-        session.close(wait=not finished)
+        result.figures.update(_figures(result.plans))
+        leave(sessions, wait=not finished)
 
 
-def _take_over(result: Result, plan: Plan, reporter: Reporter) -> None:
-    result.plan = plan
-    result.release, result.previous_release = plan.release, plan.previous
-    result.commit = plan.commit
-    for warning in plan.warnings:
-        reporter.warning(warning)
-
-
-def _connect_and_scan(strategy: Strategy, transport: Transport, steps: Steps) -> Session:
-    """Both at once: the connection waits for the network, the scan for the disk."""
-    opened: list[Session] = []
-    refused: list[BaseException] = []
-
-    def connect() -> None:
-        try:
-            with steps.step("connect", transport.host):
-                opened.append(transport.open(strategy.program))
-        except BaseException as error:  # handed to the thread that waits
-            refused.append(error)
-
+def _connect_and_scan(strategy: Strategy, destinations: tuple[Destination, ...], steps: Steps) -> tuple[Session, ...]:
+    """Both at once: the connections wait for the network, the scan for the disk."""
     scanned = strategy.scan()
-    connecting = threading.Thread(target=connect, name="deployer-connect", daemon=True)
-    connecting.start()
+    connecting = Connecting(destinations, strategy.program, steps)
     try:
         if strategy.scan_summary:
             with steps.step("scan", strategy.scan_summary):
                 scanned()
     except DeployerError:
-        # Whether the host answers does not matter any more: the connection ends with this process.
-        for session in opened:
-            session.close(wait=False)
+        connecting.abandon()
         raise
-    connecting.join()
-    for error in refused:
-        raise error
-    return opened[0]
+    return connecting.wait()
+
+
+def _decide(
+    strategy: Strategy, destinations: tuple[Destination, ...], sessions: tuple[Session, ...]
+) -> tuple[Plan, ...]:
+    replies = open_all(destinations, sessions, strategy.opening(alone=len(sessions) == 1))
+    names = [destination.name for destination in destinations]
+    plans = strategy.decide(tuple(map(Answer, names, replies, sessions)))
+    return tuple(map(Plan.on, plans, names))
+
+
+def _leg(destination: Destination, session: Session, plan: Plan) -> Leg:
+    return Leg(destination.name, session, plan, destination.gate(plan))
+
+
+def _take_over(result: Result, plans: tuple[Plan, ...], reporter: Reporter) -> None:
+    first = plans[0]
+    result.plans = plans
+    result.release, result.previous_release = first.release, first.previous
+    result.commit = first.commit
+    for plan in plans:
+        for warning in plan.warnings:
+            reporter.warning(warning)
+
+
+def _figures(plans: tuple[Plan, ...]) -> dict[str, int]:
+    """How big the release is, and what was done for it on all hosts together."""
+    figures: dict[str, int] = {}
+    for plan in plans:
+        for name, count in plan.figures.items():
+            figures[name] = count if name == "files_total" else figures.get(name, 0) + count
+    return figures
 
 
 def _measure(result: Result, world: Collaborators) -> None:

@@ -1,4 +1,4 @@
-"""The runner of plans: send, switch, look, then confirm or switch back. It knows no strategy."""
+"""The runner of a plan on one host: send, switch, look, then confirm or switch back. It knows no strategy."""
 
 from __future__ import annotations
 
@@ -60,6 +60,22 @@ class Steps:
         self.durations.append((name, seconds))
         self.reporter.step_finished(name, seconds)
 
+    def follow(self, wanted: tuple[Step, ...], replies: Iterator[Reply]) -> None:
+        """Tell of each step when its last reply has come."""
+        began = self.clock.monotonic()
+        for step in wanted:
+            self.reporter.step_started(step.name, step.summary)
+            for _ in step.requests:
+                for text in next(replies).every("warning"):
+                    self.reporter.warning(text)
+            now = self.clock.monotonic()
+            self.ended(step.name, now - began)
+            began = now
+
+    def perform(self, wanted: tuple[Step, ...], session: Session) -> None:
+        """Send the requests of all these steps without waiting in between, and follow their replies."""
+        self.follow(wanted, session.stream(request for step in wanted for request in step.requests))
+
 
 def carry_out(
     plan: Plan,
@@ -80,7 +96,7 @@ def carry_out(
         return
     flight = _Flight(plan, plan.switch, watch)
     try:
-        _advance(flight, session, steps)
+        steps.follow(flight.steps, session.stream(flight.requests()))
     except ConnectionLost as error:
         if flight.switching:
             message = f"the connection broke during the switch to {short(plan.release)}: {error.message}"
@@ -124,26 +140,9 @@ class _Flight:
         yield from self.switch.requests
 
 
-def _advance(flight: _Flight, session: Session, steps: Steps) -> None:
-    _follow(flight.steps, session.stream(flight.requests()), steps)
-
-
-def _follow(wanted: tuple[Step, ...], replies: Iterator[Reply], steps: Steps) -> None:
-    """Tell of each step when its last reply has come."""
-    began = steps.clock.monotonic()
-    for step in wanted:
-        steps.reporter.step_started(step.name, step.summary)
-        for _ in step.requests:
-            for text in next(replies).every("warning"):
-                steps.reporter.warning(text)
-        now = steps.clock.monotonic()
-        steps.ended(step.name, now - began)
-        began = now
-
-
 def _perform(wanted: tuple[Step, ...], session: Session, steps: Steps, plan: Plan) -> None:
     try:
-        _follow(wanted, session.stream(request for step in wanted for request in step.requests), steps)
+        steps.perform(wanted, session)
     except DeployerError as error:
         message = f"{short(plan.release)} was switched to, but the end of the deploy is not known: {error.message}"
         raise StateUnknown(message, hint=_LOOK) from error

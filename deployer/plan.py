@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
-__all__ = ["Body", "Change", "Effect", "Plan", "Reply", "Request", "ServedFile", "Step"]
+__all__ = ["Body", "Change", "Effect", "Plan", "Reply", "Request", "ServedFile", "Step", "step_name"]
 
 
 class Effect(enum.Enum):
@@ -84,6 +84,15 @@ class Step:
         """WRITE if any of its requests writes."""
         return Effect.WRITE if any(request.effect is Effect.WRITE for request in self.requests) else Effect.READ
 
+    def on(self, host: str) -> Step:
+        """The same step, named as one of ``host``'s."""
+        return replace(self, name=step_name(self.name, host))
+
+
+def step_name(step: str, host: str) -> str:
+    """The name of a step on ``host``, under which it begins, goes on and ends; one host alone (empty) needs no mention."""
+    return f"{step} {host}" if host else step
+
 
 @dataclass(frozen=True, slots=True)
 class Change:
@@ -110,7 +119,8 @@ class Plan:
 
     ``prepare`` brings everything to the host and changes nothing that visitors see; ``switch`` is the instant at which
     they get the release; ``confirm`` follows a passed gate, ``revert`` a failed one. A plan without ``switch`` has
-    nothing to do: ``release`` is live already. ``figures`` are numbers of the result (``files_total`` and so on).
+    nothing to do: ``release`` is live already, and ``confirm`` only ends a deploy that changes other hosts. ``figures``
+    are numbers of the result (``files_total`` and so on).
     """
 
     release: str
@@ -129,3 +139,12 @@ class Plan:
     def steps(self) -> tuple[Step, ...]:
         """The steps of a deploy that goes well, in order."""
         return () if self.switch is None else (*self.prepare, self.switch, *self.confirm)
+
+    def on(self, host: str) -> Plan:
+        """The same plan, its steps and warnings named as ``host``'s; one host alone (empty) needs no mention."""
+        prepare, confirm, revert = (
+            tuple(step.on(host) for step in steps) for steps in (self.prepare, self.confirm, self.revert)
+        )
+        switch = self.switch and self.switch.on(host)
+        warnings = tuple(f"{host}: {text}" if host else text for text in self.warnings)
+        return replace(self, prepare=prepare, switch=switch, confirm=confirm, revert=revert, warnings=warnings)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from typing import Protocol
 
 from deployer.plan import Plan, Reply, Request
 
-__all__ = ["Channel", "Clock", "Reporter", "Session", "Strategy", "Transport"]
+__all__ = ["Answer", "Channel", "Clock", "Reporter", "Session", "Strategy", "Transport"]
 
 
 class Channel(Protocol):
@@ -54,12 +55,25 @@ class Session(Protocol):
         """As ``perform``, but take the requests one after the other and yield each reply when it arrives."""
         ...
 
+    def check(self) -> None:
+        """Raise what has ended the conversation, if that is known already; asks nobody."""
+        ...
+
     def close(self, *, wait: bool = True) -> None:
         """End the conversation: the host's program undoes what is not confirmed, releases its lock and ends.
 
         Without ``wait`` nobody looks whether it did: for when nothing is left to undo.
         """
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What one host said to the opening, and the session to ask it more; ``host`` names it among several, else empty."""
+
+    host: str
+    replies: tuple[Reply, ...]
+    session: Session
 
 
 class Transport(Protocol):
@@ -147,10 +161,14 @@ class Strategy(Protocol):
         """
         ...
 
-    def opening(self) -> tuple[Request, ...]:
-        """The first requests: take the lock, ask for facts, and finish at once when nothing is to do."""
+    def opening(self, *, alone: bool) -> tuple[Request, ...]:
+        """The first requests to each host: take the lock, ask for facts, and ``alone`` finish when nothing is to do."""
         ...
 
-    def decide(self, replies: tuple[Reply, ...], session: Session) -> Plan:
-        """The plan, from the replies to the opening. Raises DeployerError when the host is not fit for it."""
+    def decide(self, answers: tuple[Answer, ...]) -> tuple[Plan, ...]:
+        """A plan for each host, from its replies to the opening; all have the same release.
+
+        Where none has anything to do, the locks are given back. With several hosts, a step's progress is told under its
+        :func:`deployer.plan.step_name`. Raises DeployerError when a host is not fit for it.
+        """
         ...

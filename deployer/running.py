@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+from dataclasses import replace
 from typing import Any, Protocol
 
 import click
@@ -15,14 +16,13 @@ from deployer.composition import (
     ProbeWatch,
     StrategyParts,
     commit_of,
-    gate_for,
+    destinations_for,
     label,
-    transport_for,
 )
 from deployer.config import Config, Secrets
 from deployer.deploy import Collaborators, Result, deploy
+from deployer.fleet import Destination
 from deployer.interrupts import Interrupts
-from deployer.plan import Plan
 from deployer.ports import Strategy
 from deployer.reporting import RecordingReporter, choose, print_error, print_outcome, print_plan
 from deployer.static.rollback import StaticRollback
@@ -94,18 +94,18 @@ class _Work:
         config = self._config
         interrupts = Interrupts()
         interrupts.install()
-        transport = transport_for(config, self._secrets, self.recording.note)
+        destinations = destinations_for(config, self._secrets, self._clock, self.recording)
         world = Collaborators(
-            transport=DryRun(transport) if self._dry else transport,
+            destinations=tuple(map(_dry, destinations)) if self._dry else destinations,
             reporter=self.recording,
             clock=self._clock,
             watch=self._watch,
-            gate=gate_for(config, self._clock, self.recording),
             uninterrupted=interrupts.held,
             probe_budget=config.probe.budget,
             dry=self._dry,
         )
-        result = Result(config.app, config.strategy, config.environment, (transport.host,), config.url)
+        hosts = tuple(destination.transport.host for destination in destinations)
+        result = Result(config.app, config.strategy, config.environment, hosts, config.url)
         try:
             deploy(result, strategy, world, success=success)
         finally:
@@ -116,8 +116,8 @@ class _Work:
 
     def _tell(self, result: Result) -> None:
         answer = result.as_json()
-        if result.status == "planned" and result.plan is not None:
-            answer |= _plan_view(result.plan)
+        if result.status == "planned":
+            answer |= _plan_view(result)
         if self._invocation.json:
             click.echo(json.dumps(answer))
         if not self._invocation.quiet and result.status == "planned":
@@ -129,13 +129,25 @@ class _Work:
             print_error(result.error, sys.stderr)
 
 
-def _plan_view(plan: Plan) -> dict[str, Any]:
+def _dry(destination: Destination) -> Destination:
+    return replace(destination, transport=DryRun(destination.transport))
+
+
+def _plan_view(result: Result) -> dict[str, Any]:
+    """Changes, steps and warnings; of several hosts, each change says whose it is."""
+    several = len(result.plans) > 1
     return {
         "changes": [
             {"action": change.action, "path": change.path, "bytes": change.size}
             | ({"from": change.origin} if change.origin else {})
+            | ({"host": host} if several else {})
+            for host, plan in zip(result.hosts, result.plans, strict=True)
             for change in plan.changes
         ],
-        "steps": [{"name": step.name, "summary": step.summary, "effect": step.effect.value} for step in plan.steps],
-        "warnings": list(plan.warnings),
+        "steps": [
+            {"name": step.name, "summary": step.summary, "effect": step.effect.value}
+            for plan in result.plans
+            for step in plan.steps
+        ],
+        "warnings": [warning for plan in result.plans for warning in plan.warnings],
     }

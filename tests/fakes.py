@@ -7,10 +7,20 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
 from deployer.deploy import ProbeFigures
+from deployer.errors import DeployerError
 from deployer.plan import Plan, Reply, Request
-from deployer.ports import Session
+from deployer.ports import Answer, Session
 
-__all__ = ["FakeClock", "FakeSession", "FakeStrategy", "FakeTransport", "FakeWatch", "RecordedReports", "held"]
+__all__ = [
+    "Behaviour",
+    "FakeClock",
+    "FakeSession",
+    "FakeStrategy",
+    "FakeTransport",
+    "FakeWatch",
+    "RecordedReports",
+    "held",
+]
 
 
 @dataclass
@@ -55,7 +65,7 @@ class RecordedReports:
         return [call[1] for call in self.calls if call[0] == kind]
 
 
-Answer = Reply | BaseException | Callable[[], None]
+Behaviour = Reply | BaseException | Callable[[], None]
 
 
 @dataclass
@@ -65,10 +75,11 @@ class FakeSession:
     An exception is raised in place of the reply; a callable is called before it.
     """
 
-    answers: dict[str, Answer] = field(default_factory=dict)
+    answers: dict[str, Behaviour] = field(default_factory=dict)
     events: list[str] = field(default_factory=list)
     sent: list[Request] = field(default_factory=list)
     closed: list[bool] = field(default_factory=list)
+    lost: DeployerError | None = None
 
     def perform(self, *requests: Request) -> tuple[Reply, ...]:
         return tuple(self.stream(requests))
@@ -83,6 +94,10 @@ class FakeSession:
             if not isinstance(answer, Reply):
                 answer()
             yield answer if isinstance(answer, Reply) else Reply()
+
+    def check(self) -> None:
+        if self.lost is not None:
+            raise self.lost
 
     def close(self, *, wait: bool = True) -> None:
         self.closed.append(wait)
@@ -141,6 +156,8 @@ class FakeStrategy:
     program: str = "the program"
     troubles: dict[str, BaseException] = field(default_factory=dict)
     events: list[str] = field(default_factory=list)
+    asks: tuple[Request, ...] = ()
+    answers: tuple[Answer, ...] = ()
 
     def build(self) -> None:
         self._happens("build")
@@ -148,12 +165,13 @@ class FakeStrategy:
     def scan(self) -> Callable[[], None]:
         return lambda: self._happens("scan")
 
-    def opening(self) -> tuple[Request, ...]:
-        return ()
+    def opening(self, *, alone: bool) -> tuple[Request, ...]:
+        return self.asks
 
-    def decide(self, replies: tuple[Reply, ...], session: Session) -> Plan:
+    def decide(self, answers: tuple[Answer, ...]) -> tuple[Plan, ...]:
         self._happens("decide")
-        return self.plan
+        self.answers = answers
+        return (self.plan,) * len(answers)
 
     def _happens(self, name: str) -> None:
         self.events.append(name)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable
+from functools import partial
 
 from deployer.config import Config
 from deployer.errors import DeployFailed
 from deployer.journal import parse, previous_of
+from deployer.parallel import together
 from deployer.plan import Plan, Reply, Request, Step
-from deployer.ports import Session
+from deployer.ports import Answer
 from deployer.release import choose, short
 from deployer.static import requests
 from deployer.static.host import program
@@ -42,8 +44,8 @@ class StaticRollback:
         """Nothing to read."""
         return lambda: None
 
-    def opening(self) -> tuple[Request, ...]:
-        """Lock and look."""
+    def opening(self, *, alone: bool) -> tuple[Request, ...]:
+        """Lock and look; what is to do, if anything, only the answers say, from one host or several."""
         config = self._config
         return (
             requests.site(config.app, config.static.target, secrets.token_hex(6), self._label),
@@ -51,18 +53,27 @@ class StaticRollback:
             requests.inspect(),
         )
 
-    def decide(self, replies: tuple[Reply, ...], session: Session) -> Plan:
-        """The switch to the chosen release, which must be as it was when it was deployed."""
-        answer = replies[-1]
-        live = answer.text("live")
-        release = self._choose(answer, live)
+    def decide(self, answers: tuple[Answer, ...]) -> tuple[Plan, ...]:
+        """The switch to the chosen release, which must be as it was when it was deployed, on every host.
+
+        The first host's journal says which one was live before.
+        """
+        first = answers[0].replies[-1]
+        release = self._choose(first, first.text("live"))
+        lives = tuple(answer.replies[-1].text("live") for answer in answers)
+        if set(lives) == {release}:
+            together([partial(answer.session.perform, requests.conclude("always")) for answer in answers])
+            return tuple(Plan(release, release) for _ in answers)
+        together([partial(_check, answer, release) for answer in answers])
+        return tuple(self._plan(answer, release, live) for answer, live in zip(answers, lives, strict=True))
+
+    def _plan(self, answer: Answer, release: str, live: str) -> Plan:
         if release == live:
-            session.perform(requests.conclude("always"))
-            return Plan(live, live)
-        session.perform(requests.check_release(release))
+            # The others are brought to what this host has already.
+            return Plan(live, live, confirm=(Step("finish", "unlock", (requests.conclude("always"),)),))
         keep_log = Step("log", "keep the output on the host", (requests.log(release, Text(self._log)),))
         keep = self._config.static.keep
-        commit = answer.text(f"{release}.commit")
+        commit = answer.replies[-1].text(f"{release}.commit")
         return Plan(
             release=release,
             previous=live,
@@ -74,8 +85,8 @@ class StaticRollback:
             ),
             confirm=(keep_log, Step("finish", f"keep {keep} releases, unlock", (requests.confirm(keep),))),
             revert=(keep_log, Step("roll back", f"put {short(live)} live again", (requests.revert(),))),
-            figures={"files_total": answer.number(f"{release}.files")},
-            warnings=tuple(replies[1].every("healed")),
+            figures={"files_total": answer.replies[-1].number(f"{release}.files")},
+            warnings=answer.replies[1].every("healed"),
         )
 
     def _choose(self, answer: Reply, live: str) -> str:
@@ -91,3 +102,10 @@ class StaticRollback:
             message = f"before {short(live)} there was {gone}"
             raise DeployFailed(message, hint="Name a release, see `deployer releases`.")
         return previous
+
+
+def _check(answer: Answer, release: str) -> None:
+    if release not in answer.replies[-1].every("record"):
+        message = f"{answer.host} has no release {short(release)}, which the first host has"
+        raise DeployFailed(message, hint="Name a release that all hosts have, see `deployer releases`.")
+    answer.session.perform(requests.check_release(release))

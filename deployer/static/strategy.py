@@ -10,10 +10,12 @@ from pathlib import Path
 
 from deployer.config import Config
 from deployer.errors import DeployFailed
-from deployer.plan import Plan, Reply, Request, ServedFile, Step
-from deployer.ports import Reporter, Session
+from deployer.parallel import together
+from deployer.plan import Plan, Request, ServedFile, Step, step_name
+from deployer.ports import Answer, Reporter
 from deployer.release import ReleaseName, new_name, short
 from deployer.static import requests
+from deployer.static.agreement import agree, level
 from deployer.static.archive import is_archive, private_directory, unpack_and_scan
 from deployer.static.build import run_build
 from deployer.static.changes import Base, Changes, compare
@@ -90,43 +92,60 @@ class StaticStrategy:
 
         return wait
 
-    def opening(self) -> tuple[Request, ...]:
-        """Lock, facts, and the end when nothing differs: one round trip."""
+    def opening(self, *, alone: bool) -> tuple[Request, ...]:
+        """Lock, facts, and for one host the end when nothing differs: one round trip."""
         config = self._config
         return (
             requests.site(config.app, config.static.target, secrets.token_hex(6), self._label),
             requests.lock(config.lock_wait, self._label),
             requests.facts(self._wanted.digest),
-            requests.conclude(),
+            *((requests.conclude(),) if alone else ()),
             requests.copy(),
         )
 
-    def decide(self, replies: tuple[Reply, ...], session: Session) -> Plan:
-        """What to send and link, and the steps for it."""
-        _, locked, answer, *_, copy = replies
-        facts = read_facts(answer)
-        warnings = tuple(locked.every("healed"))
-        totals = {"files_total": len(self._wanted.files), "files_uploaded": 0, "files_deleted": 0, "bytes_uploaded": 0}
+    def decide(self, answers: tuple[Answer, ...]) -> tuple[Plan, ...]:
+        """What to send and link on each host, and the steps for it."""
+        hosts = agree(tuple(read_facts(answer.replies[2], answer.host) for answer in answers))
+        healed = tuple(answer.replies[1].every("healed") for answer in answers)
+        if all(facts.unchanged for facts in hosts):
+            if len(answers) > 1:
+                together([partial(answer.session.perform, requests.conclude("always")) for answer in answers])
+            return tuple(map(self._unchanged, hosts, healed))
+        bases = level(hosts, together([partial(self._base, *each) for each in zip(answers, hosts, strict=True)]))
+        name, adopted = self._names(hosts[0], adopting=any(facts.kind == "directory" for facts in hosts))
+        plan = partial(self._plan, name, adopted)
+        return tuple(map(plan, hosts, bases, healed))
+
+    def _base(self, answer: Answer, facts: Facts) -> Base:
         if facts.unchanged:
-            return Plan(facts.live, facts.live, self._commit, figures=totals, warnings=warnings)
-        base = read_base(answer, copying=copy.text("copying") == "yes")
+            # It sent no manifest, because it is the wanted one; another host differs, though.
+            return Base({entry.path: entry for entry in self._wanted.entries}, recorded=True)
+        base = read_base(answer.replies[2], copying=answer.replies[-1].text("copying") == "yes")
         if base is None:
             # A damaged manifest means "send more": what is really there is hashed, and only that is linked.
-            (again,) = session.perform(requests.inventory(facts.live))
+            (again,) = answer.session.perform(requests.inventory(facts.live))
             base = read_base(again) or Base()
-        changes = compare(base, self._wanted)
-        _check_space(facts, changes, self._wanted, self._config.static.target)
-        name = new_name(facts.now, facts.newest, self._commit or self._wanted.digest, secrets.token_hex(12))
-        totals |= {"files_uploaded": len(changes.sent), "files_deleted": changes.deleted}
-        return self._plan(facts, changes, name, totals, (*warnings, *_warnings(facts, self._config.static.target)))
+        return base
 
-    def _plan(
-        self, facts: Facts, changes: Changes, name: ReleaseName, totals: dict[str, int], warnings: tuple[str, ...]
-    ) -> Plan:
-        previous = facts.live
-        if facts.kind == "directory":
-            previous = new_name(facts.now - 1, facts.newest, "adopted", secrets.token_hex(12)).directory
-            name = new_name(facts.now, previous, name.identifier.rpartition("-")[2], secrets.token_hex(12))
+    def _names(self, facts: Facts, *, adopting: bool) -> tuple[ReleaseName, str]:
+        """The new release, and the directory that an adopted site is kept in: the same on all hosts."""
+        adopted, newest = "", facts.newest
+        if adopting:
+            adopted = newest = new_name(facts.now - 1, newest, "adopted", secrets.token_hex(12)).directory
+        return new_name(facts.now, newest, self._commit or self._wanted.digest, secrets.token_hex(12)), adopted
+
+    def _totals(self) -> dict[str, int]:
+        return {"files_total": len(self._wanted.files), "files_uploaded": 0, "files_deleted": 0, "bytes_uploaded": 0}
+
+    def _unchanged(self, facts: Facts, healed: tuple[str, ...]) -> Plan:
+        return Plan(facts.live, facts.live, self._commit, figures=self._totals(), warnings=healed)
+
+    def _plan(self, name: ReleaseName, adopted: str, facts: Facts, base: Base, healed: tuple[str, ...]) -> Plan:
+        target = self._config.static.target
+        changes = compare(base, self._wanted)
+        _check_space(facts, changes, self._wanted, f"{facts.host}:{target}" if facts.host else target)
+        totals = self._totals() | {"files_uploaded": len(changes.sent), "files_deleted": changes.deleted}
+        previous = adopted if facts.kind == "directory" else facts.live
         keep_log = Step("log", "keep the output on the host", (requests.log(name.directory, Text(self._log)),))
         return Plan(
             release=name.directory,
@@ -153,7 +172,7 @@ class StaticStrategy:
             changes=changes.listing,
             served=self._served(changes),
             figures=totals,
-            warnings=warnings,
+            warnings=(*healed, *_warnings(facts, target)),
         )
 
     def _prepare(self, facts: Facts, changes: Changes, name: ReleaseName, totals: dict[str, int]) -> tuple[Step, ...]:
@@ -178,7 +197,7 @@ class StaticStrategy:
         before = 0
         copied = changes.copied
         for batch in batches(changes):
-            progress = _Progress(self._reporter, totals, before, total)
+            progress = _Progress(self._reporter, step_name("upload", facts.host), totals, before, total)
             body = Contents(self._source, batch, copied, modified, facts.codec, progress)
             yield requests.contents(facts.codec, time.strftime("%Y%m%d%H%M.%S", time.gmtime(modified)), body)
             copied = {}
@@ -209,8 +228,9 @@ class StaticStrategy:
 class _Progress:
     """Adds up what the batches of one upload have read and sent."""
 
-    def __init__(self, reporter: Reporter, totals: dict[str, int], before: int, total: int) -> None:
+    def __init__(self, reporter: Reporter, step: str, totals: dict[str, int], before: int, total: int) -> None:
         self._reporter = reporter
+        self._step = step
         self._totals = totals
         self._before = before
         self._total = total
@@ -219,7 +239,7 @@ class _Progress:
     def __call__(self, read: int, sent: int) -> None:
         self._totals["bytes_uploaded"] += sent - self._sent
         self._sent = sent
-        self._reporter.progress("upload", min(self._before + read, self._total), self._total)
+        self._reporter.progress(self._step, min(self._before + read, self._total), self._total)
 
 
 def _check_space(facts: Facts, changes: Changes, wanted: Manifest, target: str) -> None:

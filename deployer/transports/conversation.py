@@ -73,6 +73,7 @@ class Conversation:
         self._closing = threading.Event()
         self._failed = threading.Event()
         self._first_failure: DeployerError | None = None
+        self._end: DeployerError | None = None
         self._noticed = b""
         self._receiver = threading.Thread(target=self._receive, name="deployer-receive", daemon=True)
         self._receiver.start()
@@ -100,6 +101,11 @@ class Conversation:
             yield self._reply(verb)
         if isinstance(verb, BaseException):
             raise verb
+
+    def check(self) -> None:
+        """Raise what the host, or its end, said without being asked."""
+        if self._end is not None:
+            raise self._end
 
     def close(self, *, wait: bool = True) -> None:
         """End the host's input, wait a bounded time until it has undone and unlocked, and close the channel."""
@@ -211,6 +217,8 @@ class Conversation:
                 self._fail(self._failure(name.decode(), value.decode("utf-8", "replace")))
 
     def _fail(self, error: DeployerError) -> None:
+        # The first counts: after "it failed, because" comes "the conversation ended".
+        self._end = self._end or error
         self._failed.set()
         self._events.put(_Failure(error))
 

@@ -45,5 +45,8 @@ class _DrySession:
                 self._recorded.append(request)
                 yield Reply()
 
+    def check(self) -> None:
+        self._inner.check()
+
     def close(self, *, wait: bool = True) -> None:
         self._inner.close(wait=wait)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import time
 
 from deployer.clock import SystemClock
 from deployer.deploy import Collaborators, Result, deploy
 from deployer.engine import Gate
+from deployer.fleet import Destination
 from deployer.plan import Reply, Request
 from deployer.ports import Session, Strategy, Transport
 from deployer.static import StaticStrategy, requests
@@ -39,7 +41,10 @@ class Site:
         }
 
     def snapshot(self) -> list[tuple[str, int]]:
-        """Every name under the target's parent with its time of change."""
+        """Every name under the target's parent with its time of change, when what was put away is gone."""
+        deadline = time.monotonic() + 10
+        while any((self.way.directory / "www").glob(".deployer/*/state/gone.*")) and time.monotonic() < deadline:
+            time.sleep(0.01)
         return sorted((str(path), path.lstat().st_mtime_ns) for path in (self.way.directory / "www").rglob("*"))
 
     def strategy(self) -> Strategy:
@@ -57,11 +62,10 @@ class Site:
         dry: bool = False,
     ) -> Result:
         world = Collaborators(
-            transport=transport or self.way.transport(),
+            destinations=(Destination(transport or self.way.transport(), lambda _plan: gate),),
             reporter=RecordedReports(),
             clock=SystemClock(),
             watch=self.watch,
-            gate=lambda _plan: gate,
             uninterrupted=contextlib.nullcontext,
             dry=dry,
         )

@@ -20,6 +20,7 @@ from deployer.errors import (
     InvalidInput,
     StateUnknown,
 )
+from deployer.fleet import Destination
 from deployer.plan import Effect, Plan, Request, Step
 from tests.fakes import FakeClock, FakeSession, FakeStrategy, FakeTransport, FakeWatch, RecordedReports, held
 
@@ -63,11 +64,12 @@ class World:
 
     def run(self, success: str = "deployed") -> Result:
         collaborators = Collaborators(
-            transport=FakeTransport(self.session, error=self.refused),
+            destinations=(
+                Destination(FakeTransport(self.session, error=self.refused), lambda _plan: lambda: self.reason),
+            ),
             reporter=self.reports,
             clock=self.clock,
             watch=self.watch,
-            gate=lambda _plan: lambda: self.reason,
             uninterrupted=lambda: held([]),
             probe_budget=self.budget,
             dry=self.dry,
@@ -193,11 +195,10 @@ def test_a_source_that_cannot_be_read_does_not_wait_for_the_host() -> None:
             return world.session
 
     collaborators = Collaborators(
-        transport=Slow(world.session),
+        destinations=(Destination(Slow(world.session), lambda _plan: None),),
         reporter=world.reports,
         clock=world.clock,
         watch=world.watch,
-        gate=lambda _plan: None,
         uninterrupted=lambda: held([]),
     )
     result = deploy(Result("blog", "static", "", (), ""), world.strategy, collaborators)

@@ -14,7 +14,7 @@ from deployer.engine import Steps, carry_out
 from deployer.errors import ConnectionLost, DeployerError, DeployFailed, GateFailed, StateUnknown
 from deployer.interrupts import Interrupts
 from deployer.plan import Effect, Plan, Request, Step
-from tests.fakes import Answer, FakeClock, FakeSession, FakeWatch, RecordedReports, held
+from tests.fakes import Behaviour, FakeClock, FakeSession, FakeWatch, RecordedReports, held
 
 NEW, OLD = "20261122T190300Z-7f247f9.c0ffee", "20261121T190300Z-aaaaaaa.beef"
 WAY_UP = ["contents 1", "contents 2", "tree", "watch", "switch", "mark", "gate"]
@@ -40,7 +40,7 @@ class Deploy:
 
     plan: Plan = PLAN
     reason: str = ""
-    answers: dict[str, Answer] = field(default_factory=dict)
+    answers: dict[str, Behaviour] = field(default_factory=dict)
     events: list[str] = field(default_factory=list)
     reports: RecordedReports = field(default_factory=RecordedReports)
     interrupts: Interrupts | None = None
@@ -168,7 +168,7 @@ def test_steps_are_told_in_pairs_and_in_order() -> None:
 def test_durations_are_seconds_of_the_clock() -> None:
     """What a step took is the time between its predecessor's last reply and its own."""
     clock = FakeClock()
-    answers: dict[str, Answer] = {"tree": lambda: clock.sleep(2.5), "switch": lambda: clock.sleep(0.25)}
+    answers: dict[str, Behaviour] = {"tree": lambda: clock.sleep(2.5), "switch": lambda: clock.sleep(0.25)}
     steps = Steps(RecordedReports(), clock)
     carry_out(
         PLAN, FakeSession(answers), steps, gate=lambda: "", watch=FakeWatch(), uninterrupted=contextlib.nullcontext

@@ -1,0 +1,95 @@
+"""The hosts of one deploy: reached at the same time, locked in an order that nobody can cross, left together."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+from deployer.engine import Gate, Steps
+from deployer.parallel import together
+from deployer.plan import Plan, Reply, Request, step_name
+from deployer.ports import Session, Transport
+
+__all__ = ["Connecting", "Destination", "leave", "open_all"]
+
+
+@dataclass(frozen=True, slots=True)
+class Destination:
+    """A host to deploy to: the way there, and what must hold there after the switch (see ``Gate``; made of the plan).
+
+    ``name`` is what its steps' names end in: short, and no other host's. One host alone needs none.
+    """
+
+    transport: Transport
+    gate: Callable[[Plan], Gate | None]
+    name: str = ""
+
+
+class Connecting:
+    """Connections that are being made, all at the same time, while something else is done."""
+
+    def __init__(self, destinations: Sequence[Destination], program: str, steps: Steps) -> None:
+        self._program = program
+        self._steps = steps
+        self._lock = threading.Lock()
+        self._opened: dict[int, Session] = {}
+        self._abandoned = False
+        self._ended: queue.SimpleQueue[BaseException | None] = queue.SimpleQueue()
+        self._count = len(destinations)
+        for number, destination in enumerate(destinations):
+            arguments = (number, destination)
+            threading.Thread(target=self._connect, args=arguments, name="deployer-connect", daemon=True).start()
+
+    def wait(self) -> tuple[Session, ...]:
+        """The sessions in the destinations' order. Raises what the first connection to fail raises."""
+        for _ in range(self._count):
+            refused = self._ended.get()
+            if refused is not None:
+                self.abandon()
+                raise refused
+        return tuple(self._opened[number] for number in range(self._count))
+
+    def abandon(self) -> None:
+        """Close what is open, and what will be. Whether other hosts answer does not matter any more."""
+        with self._lock:
+            self._abandoned = True
+            opened = tuple(self._opened.values())
+        for session in opened:
+            session.close(wait=False)
+
+    def _connect(self, number: int, destination: Destination) -> None:
+        try:
+            with self._steps.step(step_name("connect", destination.name), destination.transport.host):
+                session = destination.transport.open(self._program)
+        except BaseException as error:  # handed to the thread that waits
+            self._ended.put(error)
+            return
+        with self._lock:
+            self._opened[number] = session
+            abandoned = self._abandoned
+        if abandoned:
+            session.close(wait=False)
+        self._ended.put(None)
+
+
+def open_all(
+    destinations: Sequence[Destination], sessions: Sequence[Session], opening: tuple[Request, ...]
+) -> tuple[tuple[Reply, ...], ...]:
+    """Perform ``opening``, which takes the lock, on every host; the replies in their order.
+
+    One host comes first, the same for everybody who deploys to the same ones: two deploys that each hold what the other
+    waits for would both wait in vain.
+    """
+    first = min(range(len(sessions)), key=lambda number: destinations[number].transport.host)
+    replies = {first: sessions[first].perform(*opening)}
+    others = [number for number in range(len(sessions)) if number != first]
+    replies |= dict(zip(others, together([partial(sessions[each].perform, *opening) for each in others]), strict=True))
+    return tuple(replies[number] for number in range(len(sessions)))
+
+
+def leave(sessions: Sequence[Session], *, wait: bool) -> None:
+    """Close all at the same time: with ``wait``, each host may take its seconds to undo."""
+    together([partial(session.close, wait=wait) for session in sessions])
