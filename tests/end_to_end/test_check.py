@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import need
+from tests.dockerd import dockerd_for_tests
 from tests.end_to_end.deployment import Deployment, Ran, listing
 from tests.end_to_end.hosts import busybox_programs, ordinary_user, programs_without
 from tests.nginx import Nginx
@@ -407,6 +408,24 @@ def test_containers_are_told_how_they_see_the_target(local: Deployment) -> None:
     mounts = checked(local, 1)["mounts"]
     assert mounts["found"].startswith(f"front mounts {local.target} itself")
     assert f"{local.parent}:{local.parent}:ro" in mounts["mend"]
+
+
+def test_a_real_dockers_containers_are_read(local: Deployment) -> None:
+    """What the engine itself says of its containers: a bind mount of the target, one of its parent, and none."""
+    with dockerd_for_tests() as engine:
+        (local.directory / "programs" / "docker").symlink_to(need("docker", "to ask the engine"))
+        local.variables["DOCKER_HOST"] = engine.host
+        assert "no running container" in checked(local, 0)["mounts"]["found"]
+
+        local.deploy()
+        engine.run("front", f"--volume={local.parent}:/html:ro", "--volume=data:/data")
+        engine.run("none")
+        assert checked(local, 0)["mounts"]["found"] == f"front mounts {local.parent} and has the site at /html/site"
+
+        engine.run("pinned", f"--volume={local.target}:/html")
+        ended = local.command("check", "--json")
+        (error,) = [each for each in ended.json["checks"] if each["state"] == "error"]
+        assert error["found"].startswith(f"pinned mounts {local.target} itself")
 
 
 def test_a_docker_that_hangs_is_not_waited_for(local: Deployment) -> None:
