@@ -10,23 +10,16 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from deployer.config import Config, Host, Secrets
-from deployer.deploy import ProbeFigures
 from deployer.engine import Gate
 from deployer.fleet import Destination
 from deployer.plan import Plan
 from deployer.ports import Clock, Reporter, Session, Strategy, Transport
 from deployer.static import StaticStrategy
 
-if TYPE_CHECKING:
-    from deployer.latency import ProbeReport
-    from deployer.probe import Probe
-
 __all__ = [
     "STRATEGIES",
-    "ProbeWatch",
     "StrategyParts",
     "commit_of",
     "destinations_for",
@@ -208,74 +201,3 @@ def _unhealthy(config: Config, connect_to: str, plan: Plan, clock: Clock, report
     if verdict.passed and verdict.reason:
         reporter.note(verdict.reason)
     return "" if verdict.passed else verdict.reason
-
-
-class ProbeWatch:
-    """The probe as the engine's watch; without a URL it does nothing. ``line`` draws the latencies after ``stop``."""
-
-    READY_SECONDS = 1.0
-
-    def __init__(self, config: Config, clock: Clock, reporter: Reporter) -> None:
-        self._config = config
-        self._clock = clock
-        self._reporter = reporter
-        self._probe: Probe | None = None
-        self._report: ProbeReport | None = None
-
-    def start(self) -> None:
-        """Begin, and wait up to a second for the first answer."""
-        if not self._config.probe_url:
-            return
-        from deployer.probe import Probe, ProbeSettings
-
-        config = self._config
-        settings = ProbeSettings(
-            url=config.probe_url,
-            rate=config.probe.rate,
-            status=frozenset(config.health.status),
-            connect_to=config.host.connect_to,
-        )
-        self._probe = Probe(settings, self._clock)
-        self._probe.start()
-        self._probe.ready(self.READY_SECONDS)
-
-    def mark_switch(self) -> None:
-        """The switch has happened."""
-        if self._probe is not None:
-            self._probe.mark("switch")
-
-    def stop(self) -> None:
-        """End after a settling time, and warn of what was dropped."""
-        if self._probe is None or self._report is not None:
-            return
-        self._report = self._probe.stop()
-        if not self._report.requests:
-            self._reporter.warning(
-                f"the probe got no good answer from {self._config.probe_url}, so it measured nothing"
-            )
-        for reason, count in self._report.reasons:
-            self._reporter.warning(f"probe: {count} times: {reason}")
-
-    def abandon(self) -> None:
-        """End at once."""
-        if self._probe is not None:
-            self._probe.abandon()
-
-    def figures(self) -> ProbeFigures | None:
-        """The sums; None when nothing was measured."""
-        seen = self._report
-        if seen is None:
-            return None
-        return ProbeFigures(
-            requests=seen.requests,
-            dropped=seen.dropped,
-            p50_ms=round(seen.p50_ms, 2),
-            p99_ms=round(seen.p99_ms, 2),
-            longest_gap_ms=round(seen.longest_gap_ms, 2),
-        )
-
-    def line(self, *, ascii_only: bool) -> str:
-        """The latencies over the deploy on one line; empty when nothing was measured."""
-        from deployer.latency import latency_line
-
-        return latency_line(self._report, ascii_only=ascii_only) if self._report else ""

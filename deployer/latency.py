@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-__all__ = ["Forgotten", "Mark", "ProbeReport", "Sample", "latency_line", "report"]
+__all__ = ["Forgotten", "Mark", "ProbeReport", "Sample", "latency_line", "merge", "report"]
 
 BLOCKS, ASCII = "▁▂▃▄▅▆▇█", "_.-~=+*#"
 DROP = "!"
@@ -83,6 +83,31 @@ def report(
         marks=tuple(marks),
         reasons=tuple(reasons.most_common(3)),
         unsent=unsent,
+    )
+
+
+def merge(reports: Sequence[ProbeReport]) -> ProbeReport:
+    """What several probes saw that were started together and marked alike, as if it were one's; at least one report.
+
+    Counts are added, percentiles are over all good answers, and the longest gap is that of any one probe.
+    """
+    if len(reports) == 1:
+        return reports[0]
+    counted = [sample for seen in reports for sample in seen.samples[max(0, len(seen.samples) - seen.requests) :]]
+    latencies = sorted(sample.latency for sample in counted if sample.good)
+    reasons: Counter[str] = Counter()
+    for seen in reports:
+        reasons.update(dict(seen.reasons))
+    return ProbeReport(
+        requests=sum(seen.requests for seen in reports),
+        dropped=sum(seen.dropped for seen in reports),
+        p50_ms=_percentile(latencies, 0.50),
+        p99_ms=_percentile(latencies, 0.99),
+        longest_gap_ms=max(seen.longest_gap_ms for seen in reports),
+        samples=tuple(sorted(counted, key=lambda sample: sample.start)),
+        marks=reports[0].marks,
+        reasons=tuple(reasons.most_common(3)),
+        unsent=sum(seen.unsent for seen in reports),
     )
 
 

@@ -13,7 +13,6 @@ import click
 from deployer.clock import SystemClock
 from deployer.composition import (
     STRATEGIES,
-    ProbeWatch,
     StrategyParts,
     commit_of,
     destinations_for,
@@ -27,6 +26,7 @@ from deployer.ports import Strategy
 from deployer.reporting import RecordingReporter, choose, print_error, print_outcome, print_plan
 from deployer.static.rollback import StaticRollback
 from deployer.transports.dryrun import DryRun
+from deployer.watching import ProbeWatch
 
 __all__ = ["Invocation", "rollback", "run"]
 

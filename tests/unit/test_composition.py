@@ -14,9 +14,10 @@ from pathlib import Path
 import pytest
 
 from deployer.clock import SystemClock
-from deployer.composition import STRATEGIES, ProbeWatch, StrategyParts, commit_of, gate_for, label, transport_for
+from deployer.composition import STRATEGIES, StrategyParts, commit_of, gate_for, label, transport_for
 from deployer.config import Config, load, load_secrets
 from deployer.plan import Plan, ServedFile
+from deployer.watching import ProbeWatch
 from tests.conftest import need
 from tests.fakes import RecordedReports
 
