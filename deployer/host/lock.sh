@@ -1,13 +1,16 @@
 # shellcheck shell=sh
 # The lock: a directory with one entry, its owner's, in which everything before the switch is made.
 
-full() { # true when the disk has no more blocks or no more inodes
+full() { # what the disk has no more of, in $lacking
+    lacking=''
     # shellcheck disable=SC2046
     set -- $(df -Pk "$parent" 2>/dev/null | tail -n 1)
-    [ "${4:-1024}" -ge 512 ] || return 0
+    [ "${4:-1024}" -ge 512 ] || lacking='is full: free some space'
     # shellcheck disable=SC2046
     set -- $(df -Pi "$parent" 2>/dev/null | tail -n 1)
-    [ "${4:-1}" = 0 ]
+    # File systems that do not count inodes, such as btrfs, show zeros.
+    [ "${2:-0}" = 0 ] || [ "${4:-1}" != 0 ] || lacking='has no inodes left (see df -i): remove some files'
+    [ "$lacking" ]
 }
 
 ours() { # a deposed owner ends here
@@ -16,7 +19,7 @@ ours() { # a deposed owner ends here
 
 cannot() { # DO: a write failed, because we were deposed, the disk is full, or for the reason that tools have printed
     ours
-    ! full || fail failed "the disk of $parent on the host is full: free some space"
+    ! full || fail failed "the disk of $parent on the host $lacking"
     fail failed "cannot $1; see the disk space and the permissions there"
 }
 
@@ -82,6 +85,7 @@ try_lock() {
     if mkdir "$lock" 2>/dev/null; then
         mv "$claim" "$work" 2>/dev/null || {
             rmdir "$lock" 2>/dev/null
+            ! full || cannot "write to $state on the host"
             return 1
         }
         alone && return 0
@@ -89,6 +93,13 @@ try_lock() {
         rmdir "$lock" 2>/dev/null
         return 1
     fi
+    if [ ! -d "$lock" ]; then
+        # Neither made nor there: once means that it was released just now, again and again that it cannot be made.
+        unmade=$((unmade + 1))
+        [ "$unmade" -lt 5 ] || cannot "make $lock on the host"
+        return 1
+    fi
+    unmade=0
     for entry in "$lock"/*; do
         if [ ! -d "$entry" ]; then
             # Nobody inside: a claimant is between two steps, or was killed there.
@@ -106,7 +117,7 @@ try_lock() {
 }
 
 take_lock() { # WAIT seconds
-    claim=$state/claim.$beginner empty=0 told='' owner=''
+    claim=$state/claim.$beginner empty=0 unmade=0 told='' owner=''
     mkdir "$claim" "$claim/link" && printf '%s %s %s %s\n%s\n' $$ "$born" "$boot" "$space" "$label" >"$claim/owner" &&
         true >"$claim/lease" || cannot "write to $state on the host"
     uptime

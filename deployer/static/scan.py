@@ -111,7 +111,7 @@ def _hash(location: str, expected: int, progress: Callable[[int], None]) -> tupl
         # Room for what is expected: a large buffer for each small file costs more than reading and hashing it.
         data = os.read(descriptor, min(expected + 1, READ_SIZE))
         size, hasher = len(data), hashlib.sha256(data)
-        while data and size < expected:
+        while data and size != expected:
             data = os.read(descriptor, READ_SIZE)
             hasher.update(data)
             size += len(data)

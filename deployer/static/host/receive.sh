@@ -71,8 +71,20 @@ do_contents() { # a batch: sums, what is sent (new/PATH, b/KEY), links to what t
     [ -s "$work/sums" ] || return 0
     mv "$work/sums" "$work/checking" || cannot 'write to the lock directory on the host'
     # While the next batch travels.
-    (cd "$work" && sha256sum -c checking >/dev/null && flush .) 3>&- </dev/null &
+    check_sums 3>&- </dev/null &
     checker=$!
+}
+
+check_sums() { # of the contents that have come; what is wrong is said on standard error, after a second look
+    cd "$work" || return
+    if sha256sum -c checking >/dev/null 2>&1; then
+        flush .
+        return
+    fi
+    sha256sum -c checking 2>/dev/null | while IFS= read -r verdict; do
+        case $verdict in *': OK') ;; *) printf '%s\n' "${verdict#new/}" >&2 ;; esac
+    done
+    return 1
 }
 
 checked() { # the end of the check that goes on, if one does

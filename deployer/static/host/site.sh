@@ -22,10 +22,8 @@ do_site() {
     if [ -L "$target" ] && case $(readlink "$target") in ".deployer/$name/releases/"*) false ;; esac then
         fail failed "$target is a link that deployer did not make (to $(readlink "$target")): remove it or choose another target"
     fi
-    for directory in "$root" "$state"; do
-        [ ! -d "$directory" ] || { [ -x "$directory" ] && [ -w "$directory" ]; } ||
-            fail failed "$directory on the host belongs to $(stat -c %U "$directory"), not to $(id -un): log in as that user, or sudo chown -R $(id -un) '$root'"
-    done
+    [ ! -d "$root" ] || [ -x "$root" ] || foreign "$root"
+    [ ! -d "$state" ] || { [ -x "$state" ] && [ -r "$state" ]; } || foreign "$state"
     identify
     recorded=''
     [ ! -f "$state/app" ] || { first_line "$state/app" && recorded=$line; }
@@ -33,6 +31,17 @@ do_site() {
         fail invalid "$target belongs to the app \"$recorded\" on this host, not to \"$app\": choose another target or app name"
     [ ! -f "$state/version" ] || { first_line "$state/version" && [ "$line" = 1 ]; } ||
         fail failed "the state in $state was written by a newer deployer (version $line): use that one"
+}
+
+foreign() { # DIRECTORY of another user
+    fail failed "$1 on the host belongs to $(stat -c %U "$1"), not to $(id -un): log in as that user, or sudo chown -R $(id -un) '$root'"
+}
+
+writable() { # DIRECTORY, or the reason why not
+    [ ! -w "$1" ] || return 0
+    [ "$(id -u)" = 0 ] || [ "$(stat -c %u "$1")" = "$(id -u)" ] || return 1
+    reason=$(mkdir "$1/.deployer-$nonce" 2>&1) && rmdir "$1/.deployer-$nonce" && return
+    fail failed "$(id -un) cannot write to $1 on the host (${reason##*: }): mount it writable, or take chattr's +i away (lsattr -d '$1')"
 }
 
 mounted() { # true when $target is a mount point; a bind mount has its parent's device
@@ -52,7 +61,14 @@ find_live() { # sets $kind (link, directory, none) and $live (a release name, or
 }
 
 make_state() {
-    [ -w "$parent" ] || fail failed "$(id -un) cannot write to $parent on the host: sudo chown $(id -un) '$parent'"
+    writable "$parent" || fail failed "$(id -un) cannot write to $parent on the host: sudo chown $(id -un) '$parent'"
+    if [ -d "$root" ]; then
+        writable "$root" || foreign "$root"
+        [ ! -d "$state" ] || writable "$state" || foreign "$state"
+    elif [ -d "$parent/.deployer" ]; then
+        writable "$parent/.deployer" ||
+            fail failed "$parent/.deployer on the host belongs to $(stat -c %U "$parent/.deployer"), and $(id -un) has no directory in it yet: sudo install -d -m 711 -o $(id -un) '$root'"
+    fi
     for directory in "$parent/.deployer" "$root" "$root/releases"; do
         [ -d "$directory" ] || mkdir -m 711 "$directory" 2>/dev/null || [ -d "$directory" ] ||
             cannot "make $directory on the host"
