@@ -1,26 +1,17 @@
-"""Running the user's build command here, with its output as it comes."""
+"""Running the user's build command, here or in a container, with its output as it comes."""
 
 from __future__ import annotations
 
-import contextlib
-import os
-import signal
-import subprocess
-import time
-from collections import deque
 from collections.abc import Mapping
 from pathlib import Path
 
+from deployer.child import run_child, without_secrets
 from deployer.command import build_argv
 from deployer.errors import DeployFailed
 from deployer.ports import Reporter
+from deployer.static.container import Engine, container_for
 
-__all__ = ["run_build"]
-
-LAST_LINES = 10
-GRACE_SECONDS = 1.0
-"""How long a build that is ended may clean up. A deploy that is interrupted has five seconds in all."""
-_SECRET_VARIABLES = frozenset({"DEPLOYER_KEY", "DEPLOYER_KEY_PASSPHRASE", "DEPLOYER_GITHUB_TOKEN"})
+__all__ = ["run_build", "run_build_in_image"]
 
 
 def run_build(command: str, directory: Path, environment: Mapping[str, str], reporter: Reporter) -> None:
@@ -28,40 +19,32 @@ def run_build(command: str, directory: Path, environment: Mapping[str, str], rep
 
     Raises DeployFailed with its last lines when it fails.
     """
-    visible = {name: value for name, value in environment.items() if name not in _SECRET_VARIABLES}
-    last: deque[str] = deque(maxlen=LAST_LINES)
-    with subprocess.Popen(
-        build_argv(command),
-        cwd=directory,
-        env=visible,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        start_new_session=True,
-    ) as process:
-        try:
-            assert process.stdout is not None
-            for raw in process.stdout:
-                line = raw.decode("utf-8", "replace").rstrip("\r\n")
-                last.append(line)
-                reporter.output(line)
-            status = process.wait()
-        except BaseException:
-            _end(process)
-            raise
-    if status != 0:
-        ended = f"was killed by signal {-status}" if status < 0 else f"ended with exit code {status}"
-        message = f"the build command {command!r} {ended}; nothing was deployed"
-        raise DeployFailed(message, hint="\n".join(last))
+    ended = run_child(build_argv(command), directory, without_secrets(environment), reporter.output)
+    if ended.status != 0:
+        message = f"the build command {command!r} {ended.how}; nothing was deployed"
+        raise DeployFailed(message, hint="\n".join(ended.last))
 
 
-def _end(process: subprocess.Popen[bytes]) -> None:
-    """End the whole group: make's children would go on building otherwise, and some do not listen to SIGTERM."""
-    deadline = time.monotonic() + GRACE_SECONDS
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGTERM)
-        while time.monotonic() < deadline:
-            process.poll()  # or it would stay in its group for ever
-            os.killpg(process.pid, 0)
-            time.sleep(0.02)
-        os.killpg(process.pid, signal.SIGKILL)
+def run_build_in_image(
+    command: str, image: str, directory: Path, source: Path, environment: Mapping[str, str], reporter: Reporter
+) -> None:
+    """Run ``command`` with the ``sh`` of a container of ``image``, which sees the checkout around ``directory``.
+
+    What it makes belongs to the caller. Of ``environment`` it gets nothing but what names the commit; the engine's
+    client gets it all but deployer's secrets. Raises DeployFailed: no engine, no such image, the build's last lines;
+    InvalidInput when the container could not write ``source``.
+    """
+    visible = without_secrets(environment)
+    container = container_for(directory, source)
+    engine = Engine.find(visible)
+    engine.ensure(image, directory, reporter)
+    ended = run_child(
+        engine.run_argv(container, image, command, visible),
+        directory,
+        visible,
+        reporter.output,
+        stop=lambda: engine.kill(container),
+    )
+    if ended.status != 0:
+        message = f"the build command {command!r} in {image} {ended.how}; nothing was deployed"
+        raise DeployFailed(message, hint="\n".join(ended.last))

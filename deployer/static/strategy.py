@@ -17,7 +17,7 @@ from deployer.release import ReleaseName, new_name, short
 from deployer.static import requests
 from deployer.static.agreement import agree, level
 from deployer.static.archive import is_archive, private_directory, unpack_and_scan
-from deployer.static.build import run_build
+from deployer.static.build import run_build, run_build_in_image
 from deployer.static.changes import Base, Changes, compare
 from deployer.static.facts import Facts, read_base, read_facts
 from deployer.static.host import program
@@ -66,11 +66,16 @@ class StaticStrategy:
     @property
     def build_summary(self) -> str:
         """The build command; empty when there is nothing to build."""
-        return self._config.static.build
+        static = self._config.static
+        return f"{static.build} in {static.build_image}" if static.build and static.build_image else static.build
 
     def build(self) -> None:
-        """Run the build command."""
-        run_build(self.build_summary, self._config.directory, self._environment, self._reporter)
+        """Run the build command, in its container if it has one."""
+        static, directory = self._config.static, self._config.directory
+        if image := static.build_image:
+            run_build_in_image(static.build, image, directory, self._source, self._environment, self._reporter)
+        else:
+            run_build(static.build, directory, self._environment, self._reporter)
 
     @property
     def scan_summary(self) -> str:

@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import io
+import os
+import secrets
+import shutil
 import signal
 import subprocess
 import sys
 import tarfile
+import time
 import zipfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.conftest import need
 from tests.end_to_end.deployment import Deployment
 from tests.end_to_end.site import wait_until
+from tests.end_to_end.tools import link_tools
 from tests.sshd import sshd_for_tests
 
 PAGES = {"index.html": b"<h1>hello</h1>", "css/site.css": b"p { margin: 0 }", "bin/tool": b"#!/bin/sh\n"}
@@ -127,11 +134,128 @@ def test_interrupted_while_it_unpacks(site: Deployment, temporary: Path) -> None
         for number in range(30_000):
             archive.addfile(tarfile.TarInfo(f"{number}.html"))
     site.static["source"] = "site.tar"
+    ended, said = interrupted(site, lambda: any(temporary.glob("*/1000.html")))
+    assert (ended, "Traceback" in said) == (130, False), said
+    assert list(temporary.iterdir()) == []
+
+
+# --- a build in a container ------------------------------------------------------------------------------------------
+
+ENGINE = """#!/bin/sh
+echo "$@" >>"${0%/*}/asked"
+case $1 in
+--version) echo "Docker version 28" ;;
+info) echo "28 [name=seccomp]" ;;
+run) for command; do :; done; exec sh -c "$command" ;;
+esac
+"""
+
+
+@pytest.fixture
+def engine(site: Deployment) -> Path:
+    """A program called docker that notes what it is asked and runs the command right here; returns the notes."""
+    tools = site.directory / "tools"
+    tools.mkdir()
+    (tools / "docker").write_text(ENGINE)
+    (tools / "docker").chmod(0o755)
+    site.variables["PATH"] = f"{tools}:{site.environment()['PATH']}"
+    return tools / "asked"
+
+
+@pytest.fixture
+def image() -> Iterator[str]:
+    """An image of BusyBox alone, in a Docker daemon that runs already."""
+    asked = ["docker", "version", "--format", "{{.Server.Version}}"]
+    answers = shutil.which("docker") and subprocess.run(asked, capture_output=True, check=False).returncode == 0
+    if not answers:
+        # Not need(): no other test asks CI for a daemon yet, and the engine's arguments are tested without one.
+        pytest.skip("needs a Docker daemon: to run a real container")
+    files = io.BytesIO()
+    with tarfile.open(fileobj=files, mode="w") as archive:
+        archive.add(need("busybox", "to make an image"), "bin/busybox")
+        for name in ("sh", "id", "sleep", "touch"):
+            link = tarfile.TarInfo(f"bin/{name}")
+            link.type, link.linkname = tarfile.SYMTYPE, "busybox"
+            archive.addfile(link)
+        temporary = tarfile.TarInfo("tmp")
+        temporary.type, temporary.mode = tarfile.DIRTYPE, 0o1777
+        archive.addfile(temporary)
+    name = f"deployer-test:{secrets.token_hex(4)}"
+    subprocess.run(["docker", "import", "-", name], input=files.getvalue(), capture_output=True, check=True)
+    yield name
+    subprocess.run(["docker", "image", "rm", "--force", name], capture_output=True, check=True)
+
+
+def containers() -> str:
+    """The names of all containers of builds, ended ones too."""
+    listed = ["docker", "ps", "--all", "--filter", "name=deployer-build-", "--format", "{{.Names}}"]
+    return subprocess.run(listed, capture_output=True, text=True, check=True).stdout
+
+
+def interrupted(site: Deployment, ready: Callable[[], object]) -> tuple[int, str]:
+    """Begin `deployer run`, and send SIGTERM when it is so far; the exit code and what was said."""
     site.configure()
     command = [sys.executable, "-m", "deployer", "run"]
-    with subprocess.Popen(command, cwd=site.directory, env=site.environment(), stderr=subprocess.PIPE) as running:
-        assert wait_until(lambda: any(temporary.glob("*/1000.html")), 20, step=0.001)
+    with subprocess.Popen(
+        command, cwd=site.directory, env=site.environment(), stderr=subprocess.PIPE, text=True
+    ) as running:
+        came = wait_until(ready, 20, step=0.001)
+        began = time.monotonic()
         running.send_signal(signal.SIGTERM)
         _, said = running.communicate(timeout=20)
-    assert (running.returncode, b"Traceback" in said) == (130, False), said
-    assert list(temporary.iterdir()) == []
+    assert came, said
+    assert time.monotonic() - began < 5
+    return running.returncode, said
+
+
+def test_a_build_in_an_image(site: Deployment, engine: Path) -> None:
+    """Its lines are shown, its files deployed, and `plan` runs nothing."""
+    site.static |= {"build": "echo building; echo built > public/index.html", "build_image": "hugo:1"}
+    site.write("index.html", "old")
+    assert site.command("plan").code == 0
+    assert not engine.exists()
+    ended = site.run()
+    assert ended.code == 0, ended.err
+    assert "building" in ended.err
+    assert "in hugo:1" in ended.err
+    assert site.text("index.html") == "built\n"
+
+
+def test_a_build_image_without_an_engine(site: Deployment) -> None:
+    """Exit code 1, and what to install."""
+    site.static |= {"build": "true", "build_image": "hugo:1"}
+    tools = link_tools(site.directory / "tools")
+    site.run(PATH=str(tools)).failed(1, "docker", "podman", "Install")
+
+
+def test_interrupting_a_build_in_an_image(site: Deployment, engine: Path) -> None:
+    """The container is killed by name, for its client may not have passed the signal on."""
+    site.static |= {"build": "touch begun; sleep 301", "build_image": "hugo:1"}
+    code, said = interrupted(site, (site.directory / "begun").exists)
+    assert code == 130, said
+    *_, run, kill = engine.read_text().splitlines()
+    assert kill == f"kill {next(word[7:] for word in run.split() if word.startswith('--name='))}"
+
+
+def test_a_build_in_a_real_container(site: Deployment, image: str) -> None:
+    """What it makes belongs to the caller, and the container is gone."""
+    site.static |= {"build": "id -u > public/index.html; [ ! -e /etc/passwd ]", "build_image": image}
+    site.deploy()
+    assert site.text("index.html") == f"{os.getuid()}\n"
+    assert (site.source / "index.html").stat().st_uid == os.getuid()
+    assert containers() == ""
+    site.static["build"] = "echo 'no such page'; exit 3"
+    site.run().failed(1, "exit code 3", "no such page")
+    site.static["build_image"] = "deployer-test-none:1"
+    site.run().failed(1, "'deployer-test-none:1'", "cannot be pulled")
+    assert containers() == ""
+
+
+@pytest.mark.parametrize("manners", ["", "trap '' TERM; "])
+def test_interrupting_a_real_container(site: Deployment, image: str, manners: str) -> None:
+    """It ends within the five seconds, also when it does not listen."""
+    build = f"{manners}touch public/begun; while :; do sleep 0.1; done"
+    site.static |= {"build": build, "build_image": image}
+    code, said = interrupted(site, (site.source / "begun").exists)
+    assert code == 130, said
+    assert wait_until(lambda: containers() == "", 2)
