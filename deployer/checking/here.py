@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 from deployer.command import quote
 from deployer.config import Config
 from deployer.finding import Finding, error, fine, warning
+from deployer.static.archive import is_archive
 
 __all__ = ["configuration", "name_of_url", "resolved", "sources"]
 
@@ -38,7 +39,7 @@ def sources(config: Config) -> Iterator[Finding]:
     if build:
         yield _build(config)
     try:
-        there = source.is_file() or (source.is_dir() and any(source.iterdir()))
+        there = is_archive(source) or (source.is_dir() and any(source.iterdir()))
     except OSError as reason:
         yield error("source", f"{source} cannot be read: {reason.strerror}", f"ls -ld {quote(str(source))}", code=2)
         return
@@ -47,18 +48,23 @@ def sources(config: Config) -> Iterator[Finding]:
     elif build:
         yield fine("source", f"{source} is not there yet: the build makes it")
     else:
-        found = f"{source} is empty" if source.is_dir() else f"{source} does not exist"
+        what = (
+            "is empty" if source.is_dir() else "is no directory and no archive" if source.exists() else "does not exist"
+        )
+        found = f"{source} {what}"
         yield error("source", found, "make it first, or let static.build make it: --build, --source", code=2)
 
 
 def _build(config: Config) -> Finding:
     command = config.static.build
     if image := config.static.build_image:
-        program = "docker"
-        if shutil.which(program):
+        program = "docker or podman"
+        if shutil.which("docker") or shutil.which("podman"):
             return fine("build", f"{command}, in a container of {image}")
         return error(
-            "build", f"there is no {program} here to run {image}", f"install {program}, or build without --build-image"
+            "build",
+            f"there is no {program} here to run {image}",
+            "sudo apt-get install docker.io, or build without --build-image",
         )
     word = _first_word(command)
     if not word or word in _SHELLS_OWN or _found(word, config.directory):

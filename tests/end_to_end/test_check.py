@@ -219,6 +219,17 @@ def test_a_forced_command_that_says_no_is_found(tmp_path: Path) -> None:
     assert (found["login"]["state"], found["program"]["state"]) == ("ok", "error")
 
 
+def test_a_jump_host_is_gone_through(remote: Deployment, sshd: Sshd) -> None:
+    """The host is looked at behind it; a jump host that is not there is the connection's error."""
+    remote.host["jump"] = f"{sshd.user}@127.0.0.1:{sshd.port}"
+    found = checked(remote, 0)
+    assert states(found) == {"ok"}
+    assert f"through 127.0.0.1:{sshd.port}" in found["connection"]["found"]
+
+    remote.host |= {"jump": f"127.0.0.1:{free_port()}", "connect_timeout": 0.5}
+    assert checked(remote, 4)["connection"]["state"] == "error"
+
+
 def test_one_of_two_hosts_is_dead(remote: Deployment, sshd: Sshd) -> None:
     """One error for the dead host, and everything about the living one."""
     dead, living = f"{sshd.user}@127.0.0.1:{free_port()}", f"{sshd.user}@127.0.0.1:{sshd.port}"

@@ -43,6 +43,9 @@ def test_a_source_that_nobody_makes_is_an_error(tmp_path: Path) -> None:
     (missing,) = sources(configured(tmp_path))
     (tmp_path / "public").mkdir()
     (empty,) = sources(configured(tmp_path))
+    (tmp_path / "page.html").touch()
+    (odd,) = sources(configured(tmp_path, static__source="page.html"))
+    assert (odd.state, odd.code, "no archive" in odd.found) == (State.ERROR, 2, True)
     assert (missing.state, missing.code, "does not exist" in missing.found) == (State.ERROR, 2, True)
     assert (empty.state, empty.code, "is empty" in empty.found) == (State.ERROR, 2, True)
 
