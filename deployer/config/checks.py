@@ -42,6 +42,7 @@ _LONGEST_IMAGE = 512
 # A deploy swaps its target for a link: none of these survives that.
 _SYSTEM = frozenset("bin boot dev etc home lib lib32 lib64 opt proc root run sbin sys tmp usr var".split())
 _LONGEST_NAME = 255  # bytes in one path component, on every file system that matters
+_LONGEST_TARGET = 3500  # bytes; Linux allows 4096, of which the state below .deployer needs up to 550
 # Shorter than any private key's body, so that a key pasted without its frame is never taken for a path and printed.
 _LONGEST_KEY_PATH = 255
 
@@ -93,6 +94,8 @@ def check_target(text: str) -> str:
         )
     if any(len(part.encode("utf-8", "surrogateescape")) > _LONGEST_NAME for part in parts):
         raise Refused(f"a path whose components have at most {_LONGEST_NAME} bytes")
+    if len(text.encode("utf-8", "surrogateescape")) > _LONGEST_TARGET:
+        raise Refused(f"a path of at most {_LONGEST_TARGET} bytes")
     return "/" + "/".join(parts)
 
 

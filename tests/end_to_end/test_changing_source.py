@@ -14,8 +14,7 @@ import pytest
 from tests.conftest import need
 from tests.end_to_end.deployment import Deployment, Ran, tree
 from tests.end_to_end.held_files import HeldFile
-from tests.end_to_end.hosts import programs_without
-from tests.end_to_end.site import wait_until
+from tests.end_to_end.held_programs import run_and_act_in
 
 BIG = 8 << 20  # much more than pipes and frames hold on the way
 Change = Callable[[Path, int], object]
@@ -83,31 +82,6 @@ def run_and_act(site: Deployment, opened: Path, act: Callable[[int], object]) ->
         act(held.descriptor)
         held.release()
         return running.result()
-
-
-def run_and_act_in(site: Deployment, program: str, act: Callable[[], object]) -> Ran:
-    """Run, and act while the host's ``program`` keeps the sender waiting.
-
-    That is ``df`` before the upload, when all has been hashed, and ``zstd`` in the middle of it.
-    """
-    real = need(program, "to stop the deploy in its middle")
-    programs = Path(programs_without(site.directory / "bin", program))
-    waits, goes = site.directory / "waits", site.directory / "goes"
-    (programs / program).write_text(
-        f"#!/bin/sh\n: >'{waits}'\nuntil [ -e '{goes}' ]; do sleep 0.02; done\nexec {real} \"$@\"\n"
-    )
-    (programs / program).chmod(0o755)
-    site.variables["PATH"] = str(programs)
-    with ThreadPoolExecutor(1) as pool:
-        running = pool.submit(site.run)
-        try:
-            assert wait_until(waits.exists, 20), f"{program} was not used"
-            act()
-        finally:
-            goes.touch()
-        ended = running.result()
-    del site.variables["PATH"]
-    return ended
 
 
 def first_and_last(directory: Path) -> tuple[Path, Path]:
