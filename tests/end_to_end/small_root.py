@@ -55,13 +55,16 @@ class Server:
 
     ``system``: Debian is this machine's programs, Alpine nothing but BusyBox. ``without`` are programs that it has not.
     ``user`` is root or deploy, whom nothing but ``/www`` and his home belongs to; ``noexec``: nothing in his home and in
-    ``/tmp`` can be run. ``www`` is what ``/www`` is: a directory, another file system, or a link to one elsewhere.
+    ``/tmp`` can be run; ``bare``: he has no home, and there is no ``/tmp``. ``proc``: whether ``/proc`` is mounted.
+    ``www`` is what ``/www`` is: a directory, another file system, or a link to one elsewhere.
     """
 
     system: Literal["Debian", "Alpine"] = "Debian"
     without: tuple[str, ...] = ()
     user: Literal["root", "deploy"] = "root"
     noexec: bool = False
+    bare: bool = False
+    proc: bool = True
     www: Literal["directory", "tmpfs", "ext4", "link"] = "directory"
 
 
@@ -72,6 +75,11 @@ def serve(server: Server, directory: Path) -> Iterator[tuple[Path, Sshd]]:
     unshare = need("unshare", "to mount without anybody seeing it")
     root = directory / "root"
     _make_root(root, server.system)
+    if server.bare:
+        (root / "tmp").rmdir()
+        (root / "home/deploy").rmdir()
+    if not server.proc:
+        (root / "proc.mount").unlink()
     with _www(root, server.www):
         if server.user == "deploy":
             os.chown(root / "www", DEPLOY, DEPLOY)

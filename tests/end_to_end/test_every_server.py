@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
@@ -27,6 +28,7 @@ SERVERS = {
     "a user without root": Server(user="deploy"),
     "noexec home and tmp": Server(user="deploy", noexec=True),
     "Alpine, noexec home and tmp": Server("Alpine", user="deploy", noexec=True),
+    "Alpine, no home and no tmp": Server("Alpine", user="deploy", bare=True),
     "www on tmpfs": Server(user="deploy", www="tmpfs"),
     "Alpine, www on ext4": Server("Alpine", user="deploy", www="ext4"),
     "www is a link": Server(user="deploy", www="link"),
@@ -34,6 +36,12 @@ SERVERS = {
 
 # Mounts one directory in a place that nobody else sees, as `volumes: ["/www/site:/usr/share/nginx/html:ro"]` does.
 CONTAINER = 'mount --bind "$1" "$2" && shift 2 && exec "$@"'
+
+FACTS = """\
+id -un; readlink -f /bin/sh; command -v {lacking} | wc -l
+echo runs: $({{ printf '#!/bin/sh\\necho ran' >a && chmod +x a && ./a; cp a /tmp/a && /tmp/a; }} 2>/dev/null)
+echo mounted: $(grep ' /www ' /proc/mounts | cut -d' ' -f3)
+"""
 
 
 @pytest.fixture(params=SERVERS)
@@ -65,21 +73,16 @@ def on_the_host(sshd: Sshd, command: str) -> str:
 
 
 def test_each_server_is_what_its_name_says(server: Server, running: tuple[Path, Sshd]) -> None:
-    """The user, the shell, the programs that are missing, and where programs and files may be: as told by the server."""
-    sshd = running[1]
-    lacking = server.without
-    if server.system == "Alpine":
-        lacking = ("bash", "dash", "perl", "python3", "zstd", "rsync", "/usr/bin/env")
-        assert "BusyBox" in on_the_host(sshd, "ls --help 2>&1; mv --help 2>&1")
-    else:
-        assert "GNU tar" in on_the_host(sshd, "tar --version")
-        assert "dash" in on_the_host(sshd, "readlink -f /bin/sh")
-    assert on_the_host(sshd, f"command -v {' '.join(lacking)}; echo end") == "end"
-    assert on_the_host(sshd, "id -un") == server.user
-    refused = "printf '#!/bin/sh\\necho ran' >a && chmod +x a && ./a; cd /tmp && cp ~/a . && ./a"
-    assert on_the_host(sshd, refused) == ("" if server.noexec else "ran\nran")
-    kinds = {"directory": "", "link": "", "tmpfs": "tmpfs", "ext4": "ext4"}
-    assert kinds[server.www] in on_the_host(sshd, "grep ' /www ' /proc/mounts")
+    """The user, the shell, the programs that are missing, where programs may run, and what ``/www`` is: told by itself."""
+    alpine = server.system == "Alpine"
+    lacking = ("bash", "dash", "perl", "python3", "zstd", "rsync", "/usr/bin/env") if alpine else server.without
+
+    told = on_the_host(running[1], FACTS.format(lacking=" ".join(lacking) or "nothing-of-this-name")).splitlines()
+
+    mounted = server.www if server.www in ("tmpfs", "ext4") else ""
+    runs = "" if server.noexec or server.bare else "ran ran"
+    assert told[:1] + told[2:] == [server.user, "0", f"runs: {runs}".strip(), f"mounted: {mounted}".strip()]
+    assert told[1].rpartition("/")[2] == ("busybox" if alpine else "dash")
 
 
 def first_version(site: Deployment) -> None:
@@ -191,6 +194,36 @@ def kill_in_upload(site: Deployment) -> None:
     finally:
         client.kill()
         client.wait()
+
+
+@pytest.mark.parametrize("system", ["Debian", "Alpine"])
+def test_a_host_without_proc_is_refused(system: Literal["Debian", "Alpine"], tmp_path: Path) -> None:
+    """In a jail for file transfers no lock could tell who is alive: one message says so, and nothing is written."""
+    with serve(Server(system, user="deploy", proc=False), tmp_path) as (root, sshd):
+        site = site_on(root, sshd, tmp_path)
+        first_version(site)
+
+        site.run().failed(1, "has no /proc file system")
+
+        assert list(site.parent.iterdir()) == []
+
+
+def test_a_directory_that_only_root_may_move_is_refused(tmp_path: Path) -> None:
+    """Root's site in a directory with the sticky bit: the old site stays whole, and the host's own words are told."""
+    with serve(Server(user="deploy"), tmp_path) as (root, sshd):
+        site = site_on(root, sshd, tmp_path)
+        os.chown(site.parent, 0, 0)
+        site.parent.chmod(0o1777)
+        copied_by_hand(site)
+        before = tree(site.target)
+        first_version(site)
+
+        said = site.run().failed(1, "cannot move /www/site")
+
+        assert "Operation not permitted" in said
+        assert tree(site.target) == before
+        assert sorted(path.name for path in site.parent.iterdir()) == [".deployer", "site"]
+        assert site.is_unlocked()
 
 
 def in_a_container(mounted: Path, directory: Path) -> Nginx:
