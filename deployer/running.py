@@ -21,6 +21,7 @@ from deployer.composition import (
 from deployer.config import Config, Secrets
 from deployer.deploy import Collaborators, Result, deploy
 from deployer.fleet import Destination
+from deployer.hooks import is_due, run_after
 from deployer.interrupts import Interrupts
 from deployer.ports import Strategy
 from deployer.reporting import RecordingReporter, choose, print_error, print_outcome, print_plan
@@ -108,11 +109,19 @@ class _Work:
         result = Result(config.app, config.strategy, config.environment, hosts, config.url)
         try:
             deploy(result, strategy, world, success=success)
+            interrupts.ignore()
+            self._after(result, interrupts)
         finally:
             interrupts.ignore()
             self._display.close()
         self._tell(result)
         return result.error.exit_code if result.error else 0
+
+    def _after(self, result: Result, interrupts: Interrupts) -> None:
+        config = self._config
+        if config.hooks.after and is_due(result.status, result.error):
+            answer = result.as_json()
+            run_after(config.hooks.after, answer, config.directory, os.environ, self.recording, self._clock, interrupts)
 
     def _tell(self, result: Result) -> None:
         answer = result.as_json()

@@ -259,3 +259,55 @@ def test_interrupting_a_real_container(site: Deployment, image: str, manners: st
     code, said = interrupted(site, (site.source / "begun").exists)
     assert code == 130, said
     assert wait_until(lambda: containers() == "", 2)
+
+
+# --- the hook --------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def purged(site: Deployment) -> Path:
+    """What the site's hook writes, one line for each time that it runs."""
+    told = "$DEPLOYER_STATUS $DEPLOYER_RELEASE $DEPLOYER_PREVIOUS_RELEASE $DEPLOYER_HOSTS ${DEPLOYER_KEY-none}"
+    site.settings["hooks"] = {"after": f'echo purging; echo "{told}" >> purged'}
+    site.variables["DEPLOYER_KEY"] = "not for the hook"
+    (site.directory / "purged").touch()
+    return site.directory / "purged"
+
+
+def test_the_hook_runs_behind_what_changed_something(site: Deployment, purged: Path) -> None:
+    """After a deploy and a rollback; not after a dry run, with nothing to do, or after a failure."""
+    site.files(index="one")
+    assert site.command("plan").code == 0
+    first = site.deploy()["release"]
+    assert purged.read_text().splitlines() == [f"deployed {first}  local none"]
+    site.deploy()
+    site.files(index="two")
+    site.run("--build", "false").failed(1, "false")
+    second = site.run()
+    assert second.json["status"] == "deployed"
+    assert "purging" in second.err
+    site.answer("rollback")
+    assert purged.read_text().splitlines()[1:] == [
+        f"deployed {second.json['release']} {first} local none",
+        f"rolled_back {first} {second.json['release']} local none",
+    ]
+
+
+def test_a_failed_hook_changes_nothing(site: Deployment) -> None:
+    """The exit code stays 0 and the answer the same; people get a warning, also when they want quiet."""
+    site.settings["hooks"] = {"after": "echo no such zone; exit 9"}
+    site.files(index="one")
+    ended = site.run("--quiet")
+    assert (ended.code, ended.json["status"], ended.json["error"]) == (0, "deployed", None)
+    assert "warning: hooks.after" in ended.err
+    assert "exit code 9 (no such zone)" in ended.err
+
+
+def test_interrupting_the_hook(site: Deployment) -> None:
+    """It ends, and the deploy stays what it was: done."""
+    site.settings["hooks"] = {"after": "touch hooked; sleep 301"}
+    site.files(index="one")
+    code, said = interrupted(site, (site.directory / "hooked").exists)
+    assert (code, "was interrupted" in said) == (0, True), said
+    assert site.text("index.html") == "one"
+    assert site.is_unlocked()
