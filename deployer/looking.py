@@ -2,110 +2,102 @@
 
 from __future__ import annotations
 
-import json
-import os
-import secrets
 import sys
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Sequence
+from typing import TextIO
 
 import click
-import msgspec
 
-from deployer.clock import SystemClock
-from deployer.composition import gate_for, label, transport_for
-from deployer.config import Config
-from deployer.plan import Plan, Reply, Request
-from deployer.ports import Session
-from deployer.reporting import choose, print_logs, print_releases, print_status
+from deployer.plan import Plan
+from deployer.reporting import print_logs, print_releases, print_status
 from deployer.running import Invocation
 from deployer.static import requests, views
-from deployer.static.host import program
+from deployer.survey import Found, Visited, survey
 
 __all__ = ["show_logs", "show_releases", "show_status", "unlock"]
-
-LOOK_SECONDS = 5.0
 
 
 def show_releases(invocation: Invocation) -> int:
     """Print the kept releases. Returns the exit code."""
 
-    def show(config: Config, _session: Session, reply: Reply) -> dict[str, Any]:
-        found = views.releases(reply)
-        if not invocation.json:
-            print_releases(found, sys.stdout)
-        return {"app": config.app, "releases": found}
+    def look(host: Visited) -> Found:
+        return {"app": host.config.app, "releases": views.releases(host.reply)}
 
-    return _look(invocation, show)
+    def show(found: Found, stream: TextIO) -> None:
+        print_releases(found["releases"], stream)
+
+    def combine(found: Sequence[tuple[str, Found]]) -> Found:
+        return {"releases": _rows(found, "releases")}
+
+    return survey(invocation, look, show, combine)
 
 
 def show_status(invocation: Invocation) -> int:
     """Print how the app is. Returns the exit code."""
 
-    def show(config: Config, _session: Session, reply: Reply) -> dict[str, Any]:
-        found = views.status(config, reply)
-        # A look, not a wait for something to get better.
-        health = msgspec.structs.replace(config.health, timeout=min(config.health.timeout, LOOK_SECONDS))
-        impatient = msgspec.structs.replace(config, health=health)
-        gate = gate_for(impatient, SystemClock(), choose(sys.stderr, quiet=True))(Plan("", ""))
+    def look(host: Visited) -> Found:
+        found = views.status(host.config, host.reply)
+        gate = host.destination.gate(Plan("", ""))
         if gate is not None:
             reason = gate()
-            found["health"] = {"ok": not reason, "url": config.health_url, "error": reason}
-        if not invocation.json:
-            print_status(found, sys.stdout)
+            found["health"] = {"ok": not reason, "url": host.config.health_url, "error": reason}
         return found
 
-    return _look(invocation, show)
+    return survey(invocation, look, print_status, _by_host)
 
 
 def show_logs(invocation: Invocation, release: str) -> int:
     """Print the journal and output of a deploy. Returns the exit code."""
+    wanted = release
 
-    def show(config: Config, session: Session, reply: Reply) -> dict[str, Any]:
-        name, journal = views.log_of(reply, release)
+    def look(host: Visited) -> Found:
+        nonlocal wanted
+        name, journal = views.log_of(host.reply, wanted)
         output = ""
         if name:
-            (answer,) = session.perform(requests.show_log(name))
+            (answer,) = host.session.perform(requests.show_log(name))
             output = answer.text("log")
-        found = {"app": config.app, "release": name.partition(".")[0], "journal": journal, "output": output}
-        if not invocation.json:
-            print_logs(found, sys.stdout)
-        return found
+        wanted = name or wanted  # the last deploy is the same for all hosts
+        return {"app": host.config.app, "release": name.partition(".")[0], "journal": journal, "output": output}
 
-    return _look(invocation, show)
+    def combine(found: Sequence[tuple[str, Found]]) -> Found:
+        return {
+            "release": _first(found, "release"),
+            "journal": _rows(found, "journal"),
+            "output": _first(found, "output"),
+        }
+
+    return survey(invocation, look, print_logs, combine)
 
 
 def unlock(invocation: Invocation) -> int:
     """Show whose the lock is, ask if somebody is there to answer, and take it away. Returns the exit code."""
 
-    def show(config: Config, session: Session, reply: Reply) -> dict[str, Any]:
-        entry, owner = reply.text("lock_entry"), reply.text("lock")
+    def look(host: Visited) -> Found:
+        app = host.config.app
+        place = f"{app} on {host.destination.name}" if host.destination.name else app
+        entry, owner = host.reply.text("lock_entry"), host.reply.text("lock")
         if not entry:
-            click.echo(f"{config.app} is not locked", err=True)
-            return {"app": config.app, "unlocked": False, "owner": None}
-        click.echo(f"{config.app} is locked by {owner}", err=True)
+            click.echo(f"{place} is not locked", err=True)
+            return {"app": app, "unlocked": False, "owner": None}
+        click.echo(f"{place} is locked by {owner}", err=True)
         if sys.stdin.isatty() and not invocation.json and not click.confirm("Take the lock away?", err=True):
-            return {"app": config.app, "unlocked": False, "owner": owner}
-        session.perform(requests.break_lock(entry))
+            return {"app": app, "unlocked": False, "owner": owner}
+        host.session.perform(requests.break_lock(entry))
         click.echo("The lock is taken away; its owner can switch nothing any more.", err=True)
-        return {"app": config.app, "unlocked": True, "owner": owner}
+        return {"app": app, "unlocked": True, "owner": owner}
 
-    return _look(invocation, show)
-
-
-def _look(invocation: Invocation, show: Callable[[Config, Session, Reply], dict[str, Any]]) -> int:
-    config, credentials = invocation.load()
-    session = transport_for(config, credentials, choose(sys.stderr, quiet=invocation.quiet).note).open(program())
-    try:
-        _, reply = session.perform(*_opening(config))
-        found = show(config, session, reply)
-    finally:
-        session.close(wait=False)
-    if invocation.json:
-        click.echo(json.dumps(found))
-    return 0
+    return survey(invocation, look, None, _by_host)
 
 
-def _opening(config: Config) -> tuple[Request, ...]:
-    site = requests.site(config.app, config.static.target, secrets.token_hex(6), label(os.environ))
-    return (site, requests.inspect())
+def _by_host(found: Sequence[tuple[str, Found]]) -> Found:
+    hosts = [{"host": host, **{key: value for key, value in each.items() if key != "app"}} for host, each in found]
+    return {"hosts": hosts}
+
+
+def _rows(found: Sequence[tuple[str, Found]], name: str) -> list[Found]:
+    return [{"host": host, **row} for host, each in found for row in each.get(name, ())]
+
+
+def _first(found: Sequence[tuple[str, Found]], name: str) -> str:
+    return next((each[name] for _, each in found if each.get(name)), "")

@@ -9,6 +9,7 @@ from deployer.reporting.findings import print_finding, print_sum
 from deployer.reporting.plain import Display, PlainReporter, RecordingReporter, choose
 from deployer.reporting.results import (
     print_error,
+    print_host,
     print_logs,
     print_outcome,
     print_plan,
@@ -23,6 +24,7 @@ __all__ = [
     "choose",
     "print_error",
     "print_finding",
+    "print_host",
     "print_logs",
     "print_outcome",
     "print_plan",

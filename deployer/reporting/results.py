@@ -6,6 +6,7 @@ safe for its line. Times are texts, printed as given.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TextIO
 
@@ -20,7 +21,7 @@ from deployer.reporting.text import (
     write_line,
 )
 
-__all__ = ["print_error", "print_logs", "print_outcome", "print_plan", "print_releases", "print_status"]
+__all__ = ["print_error", "print_host", "print_logs", "print_outcome", "print_plan", "print_releases", "print_status"]
 
 Facts = Mapping[str, Any]
 STEPS_IN_LINE = 6
@@ -111,6 +112,11 @@ def _probe_figures(probe: Facts) -> str:
     return f"probe: {', '.join(figures)}"
 
 
+def print_host(name: str, stream: TextIO) -> None:
+    """The heading of what follows about one of several hosts."""
+    write_line(stream, colored(visible(f"{name}:"), "bold", stream))
+
+
 def print_releases(releases: Sequence[Facts], stream: TextIO) -> None:
     """The kept releases: ``release, commit, files, bytes, deployed_at, live, state``; the live one has an arrow."""
     if not releases:
@@ -185,10 +191,13 @@ def print_plan(plan: Facts, stream: TextIO) -> None:
     """What a run would do: each file, the sums, the steps, the warnings.
 
     Keys: ``changes [{action: add|change|remove|move, path, bytes, from}], steps [{name, summary, effect}], warnings``;
-    ``from`` is where a moved file is now.
+    ``from`` is where a moved file is now, ``host`` (of several) where it changes.
     """
     changes: Sequence[Facts] = plan.get("changes") or []
-    _lines(stream, (_change(change) for change in changes))
+    for host, those in itertools.groupby(changes, key=lambda change: change.get("host")):
+        if host:
+            print_host(str(host), stream)
+        _lines(stream, (_change(change) for change in those))
     counts = [(sum(change.get("action") == action for change in changes), text) for action, text in _TALLY.items()]
     tally = ", ".join(f"{count:,} {text}" for count, text in counts if count)
     sent = sum(change.get("bytes") or 0 for change in changes if change.get("action") in ("add", "change"))
