@@ -17,11 +17,15 @@ _GONE = {socket.EAI_NONAME, getattr(socket, "EAI_NODATA", socket.EAI_NONAME)}
 
 
 class Passing(Exception):
-    """The host was not there, or hung up before it asked who we are: the next try may go better."""
+    """The host was not there, or hung up before it asked who we are: the next try may go better.
 
-    def __init__(self, reason: ConnectionRefused) -> None:
+    ``longest_pause`` is how many seconds to wait for that at most, each time: longer where the host is there but busy.
+    """
+
+    def __init__(self, reason: ConnectionRefused, longest_pause: float = 1.0) -> None:
         super().__init__(str(reason))
         self.reason = reason
+        self.longest_pause = longest_pause
 
 
 class Dial:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from deployer.transports.host_keys import Pins, read_pins
+from deployer.transports.host_keys import Pins, place, read_pins
 
 __all__ = ["Hop", "Jump", "hops", "place"]
 
@@ -28,11 +28,6 @@ class Hop:
     name: str
     pins: Pins
     onward: Jump | None = None
-
-
-def place(address: str, port: int) -> str:
-    """``example.org:22`` or ``[2001:db8::1]:22``."""
-    return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
 
 
 def hops(servers: Sequence[Jump], host_keys: Sequence[str], files: Sequence[tuple[Path, bool]]) -> tuple[Hop, ...]:

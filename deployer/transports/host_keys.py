@@ -17,7 +17,7 @@ from pathlib import Path
 
 from deployer.errors import ConnectionRefused, InvalidInput
 
-__all__ = ["HostKeyRefused", "Pin", "Pins", "PublicKey", "read_pins"]
+__all__ = ["HostKeyRefused", "Pin", "Pins", "PublicKey", "place", "read_pins"]
 
 # Key types that we can verify, with the number of fields that their public key has.
 _FIELDS = {
@@ -101,7 +101,7 @@ class Pins:
 
     def check(self, seen: PublicKey) -> None:
         """Return when the key is a pinned one. Raises HostKeyRefused, which tells how to go on safely, otherwise."""
-        host = f"{self.role}{self.address}:{self.port}{self.way}"
+        host = f"{self.role}{place(self.address, self.port)}{self.way}"
         if seen in self.revoked:
             raise HostKeyRefused(
                 f"{host} shows a revoked host key: {seen}",
@@ -165,6 +165,11 @@ def read_pins(
         revoked=tuple(pin.key for pin in pins if pin.marker == "@revoked" and any(map(pin.speaks_for, names))),
         has_authority=any(pin.marker == "@cert-authority" for pin in mine),
     )
+
+
+def place(address: str, port: int) -> str:
+    """``example.org:22`` or ``[2001:db8::1]:22``."""
+    return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
 
 
 def _names(address: str, port: int) -> tuple[str, ...]:

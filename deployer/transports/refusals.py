@@ -13,6 +13,8 @@ from deployer.transports.ssh_session import Login, TunnelRefused
 __all__ = ["explain"]
 
 _PROHIBITED = 1  # RFC 4254, section 5.1: administratively prohibited
+_WHILE_BUSY = 4.0
+"""Seconds: what sshd does when too many are logging in (MaxStartups), which is over when they are."""
 
 
 def explain(error: Exception, hop: Hop, login: Login, greeting: bytes, timeout: float) -> Exception:
@@ -33,7 +35,8 @@ def explain(error: Exception, hop: Hop, login: Login, greeting: bytes, timeout: 
         if said
         else "It may be starting, have too many visitors (MaxStartups), or be no SSH server."
     )
-    return Passing(ConnectionRefused(f"{hop.name} hung up without the greeting of an SSH server", hint=hint))
+    reason = ConnectionRefused(f"{hop.name} hung up without the greeting of an SSH server", hint=hint)
+    return Passing(reason, longest_pause=_WHILE_BUSY)
 
 
 def _explain_channel(error: Exception, hop: Hop, timeout: float) -> Exception:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -25,8 +26,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Jump", "LoginRefused", "SshSettings", "open_channel"]
 
-_PAUSES = (0.25, 0.5, 1.0)
-"""Seconds before the second, third and fourth try."""
+_PAUSES = (0.25, 0.5, 1.0, 2.0, 4.0)
+"""Seconds before the second, third and each further try."""
 _OWN_KNOWN_HOSTS = Path("~/.ssh/known_hosts")
 
 
@@ -79,17 +80,16 @@ def open_channel(settings: SshSettings, clock: Clock | None = None) -> Channel:
     except BaseException:
         dialling.abandon()
         raise
-    pauses = iter(_PAUSES)
-    while True:
+    for pause in (*_PAUSES, math.inf):
         try:
             return _log_in(settings, way, keys, dialling)
         except Passing as passing:
-            pause = next(pauses, settings.connect_timeout)
             left = deadline - clock.monotonic() - pause
-            if left <= 0:
+            if left <= 0 or pause > passing.longest_pause:
                 raise passing.reason from passing
         clock.sleep(pause)
         dialling = _dial(way[0], settings, left)
+    raise AssertionError("the last try either succeeds or raises")
 
 
 def _way(settings: SshSettings) -> tuple[Hop, ...]:

@@ -194,3 +194,32 @@ def test_the_users_own_file_is_taken_as_it_is(tmp_path: Path) -> None:
     read_pins(NAME, 22, (), [(file, False)])
     file.write_bytes(b"nonsense\n\xff\xfe\nexample.net 1024 35 123\n" + f"{NAME} {ED25519.line}".encode())
     read_pins(NAME, 22, (), [(file, False)]).check(ED25519)
+
+
+def test_a_bare_key_in_the_users_own_file_speaks_for_nobody(tmp_path: Path) -> None:
+    """A line without a host there is a mistake, and no host is trusted by mistake; ssh does not count it either."""
+    file = tmp_path / "known_hosts"
+    file.write_text(f"{ED25519.line}\n")
+    assert read_pins(NAME, 22, (), [(file, False)]).accepted == ()
+    assert read_pins(NAME, 22, (), [(file, True)]).accepted == (ED25519,)
+
+
+def test_where_several_servers_are_pinned_each_line_names_its_own(tmp_path: Path) -> None:
+    """A bare key for the host would be good for its jump host, too: it is refused, in a text and in a named file."""
+    file = tmp_path / "known_hosts"
+    file.write_text(f"{NAME} {OTHER.line}\n{ED25519.line}\n")
+    with pytest.raises(InvalidInput, match="host key 2, line 1 is a bare key"):
+        read_pins(NAME, 22, (f"{NAME} {OTHER.line}", ED25519.line), bare=False)
+    with pytest.raises(InvalidInput, match=f"{file}:2 is a bare key"):
+        read_pins(NAME, 22, (), [(file, True)], bare=False)
+    assert read_pins(NAME, 22, (f"{NAME} {OTHER.line}",), bare=False).accepted == (OTHER,)
+
+
+def test_the_message_says_which_server_on_the_way_it_is() -> None:
+    """A jump host as such, and what it is reached through; IPv6 addresses in brackets."""
+    unknown = read_pins("2001:db8::1", 22, (), role="jump host ", way=" through gate:2222")
+    with pytest.raises(ConnectionRefused) as caught:
+        unknown.check(ED25519)
+    name = "jump host [2001:db8::1]:22 through gate:2222"
+    assert caught.value.message.startswith(f"the host key of {name} is not known: it shows ssh-ed25519 SHA256:")
+    assert caught.value.hint.splitlines()[-1] == f"2001:db8::1 {ED25519.line}"
