@@ -17,7 +17,7 @@ from deployer.command import REMOTE_COMMAND, encode_program
 from deployer.errors import ConnectionRefused, InvalidInput
 from deployer.secret import Secret
 from deployer.transports.ssh import open_channel
-from tests.conftest import need
+from tests.agent import Agent
 from tests.integration.ssh_visits import echo, held, settles, to
 from tests.relay import Relay
 from tests.sshd import Sshd, make_key, sshd_for_tests
@@ -91,25 +91,27 @@ def test_the_users_own_keys_are_tried_in_turn(sshd: Sshd, nobody: Path) -> None:
 def test_the_agent_is_asked_when_no_key_is_configured(
     sshd: Sshd, nobody: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A real agent signs for a key that deployer never sees; other keys in it do no harm."""
-    agent = need("ssh-agent", "to hold keys")
-    path = nobody / "agent"
-    process = subprocess.Popen([agent, "-D", "-a", str(path)], stdout=subprocess.DEVNULL)
-    try:
-        deadline = time.monotonic() + 5
-        while not path.exists() and time.monotonic() < deadline:
-            time.sleep(0.01)
-        monkeypatch.setenv("SSH_AUTH_SOCK", str(path))
-        for name, kind in (("other", "ed25519"), ("right", "rsa")):
-            subprocess.run(["ssh-add", "-q", str(make_key(nobody / name, kind))], check=True)
-            (nobody / name).unlink()
-        sshd.authorize(nobody / "right")
-        assert echo(to(sshd, key_file=None)) == b"in\n"
+    """A real agent signs for keys that deployer never sees, with a passphrase or without; a configured key comes first."""
+    with Agent(nobody) as agent:
+        monkeypatch.setenv("SSH_AUTH_SOCK", str(agent.socket))
+        for name, kind, passphrase in (("rsa", "rsa", ""), ("locked", "ed25519", "open sesame")):
+            agent.take(make_key(nobody / f"other-{name}", "ecdsa"))
+            sshd.authorize(make_key(nobody / name, kind, passphrase=passphrase))
+            agent.take(nobody / name, passphrase)
+            assert echo(to(sshd, key_file=None)) == b"in\n"
+            subprocess.run(["ssh-add", "-q", "-D"], check=True, capture_output=True)
+        agent.take(make_key(nobody / "known", "rsa"))
+        sshd.authorize(nobody / "known")
         with pytest.raises(ConnectionRefused, match="refused the login"):
             open_channel(to(sshd, key_file=make_key(nobody / "configured")))
-    finally:
-        process.terminate()
-        process.wait(5)
+
+
+def test_an_agent_that_is_gone_is_no_agent(sshd: Sshd, nobody: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A variable that a closed terminal left behind: the keys in ~/.ssh are tried."""
+    monkeypatch.setenv("SSH_AUTH_SOCK", str(nobody / "gone"))
+    (nobody / ".ssh").mkdir()
+    sshd.authorize(make_key(nobody / ".ssh" / "id_ed25519"))
+    assert echo(to(sshd, key_file=None)) == b"in\n"
 
 
 def test_without_any_key_the_message_says_where_to_put_one(sshd: Sshd, nobody: Path) -> None:
