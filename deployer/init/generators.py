@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import posixpath
 import re
 from collections.abc import Callable
@@ -101,6 +102,7 @@ def detect(folder: Path, prefix: str = "") -> tuple[Site, ...]:
 def _of_generator(generator: _Generator, folder: Path, prefix: str) -> Site | None:
     for name in generator.files:
         text = _read(folder / name)
+        text = _as_lines(text) if text and name.endswith(".json") else text
         if text is None or (generator.must_say and not _has_setting(text, generator.must_say)):
             continue
         quoted = name.rpartition(".")[2] in _SCRIPTS
@@ -148,6 +150,16 @@ def _read(file: Path) -> str | None:
             return opened.read(_LARGEST).decode("utf-8-sig", "replace")
     except OSError:
         return None
+
+
+def _as_lines(text: str) -> str:
+    """JSON's own settings, one a line."""
+    try:
+        settings = json.loads(text)
+    except (ValueError, RecursionError):
+        return ""
+    found = settings.items() if isinstance(settings, dict) else ()
+    return "\n".join(f"{name} = {json.dumps(value)}" for name, value in found if isinstance(value, str))
 
 
 def _output(generator: _Generator, text: str, *, quoted: bool) -> str:

@@ -132,9 +132,9 @@ class _Work:
             self._site = sites[0]
             others = ", ".join(f"{site.generator} ({site.evidence})" for site in sites[1:])
             also = f"; also there: {others}" if others else ""
-            self._say(f"The site is made by {self._site.generator} ({self._site.evidence}){also}")
+            self._say(f"Found: {self._site.generator} ({self._site.evidence}){also}")
         elif self.takes_file:
-            self._say("No generator that init knows made this site")
+            self._say("Found no generator that init knows, and no index.html")
 
     def _taken(self) -> list[Path]:
         taken = [] if self.takes_file else [self.places.file]

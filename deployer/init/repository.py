@@ -14,7 +14,7 @@ _GIT_SECONDS = 10
 _DEFAULT_BRANCH = "main"
 # git-clone(1), "GIT URLS": with a scheme, or the short form of ssh, whose path begins behind a colon.
 _WITH_SCHEME = r"(?:https?|ssh|git)://(?:[^@/]*@)?(?P<host>[^:/@]+)(?::\d+)?/(?P<path>[^?#]+)"
-_SHORT = r"(?:[^@/:]+@)?(?P<host>[^@/:]+):(?P<path>[^?#]+)"
+_SHORT = r"(?:[^@/:]+@)?(?P<host>[^@/:]+):(?!//)(?P<path>[^?#]+)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +49,7 @@ class Repository:
 def parse_remote(url: str) -> Remote | None:
     """A remote's URL, in Git's forms for https, ssh and git; None for a path on this machine."""
     match = re.fullmatch(_WITH_SCHEME, url) or re.fullmatch(_SHORT, url)
-    if not match or "://" in match["host"]:
+    if not match:
         return None
     parts = [part for part in match["path"].removesuffix("/").removesuffix(".git").split("/") if part]
     return Remote(match["host"].lower(), "/".join(parts[:-1]), parts[-1]) if parts else None

@@ -16,7 +16,7 @@ from deployer import __version__, cli, running
 from deployer.config import OPTIONS
 from deployer.errors import DeployFailed
 
-COMMANDS = ["run", "plan", "rollback", "releases", "status", "logs", "unlock"]
+COMMANDS = ["init", "check", "run", "plan", "rollback", "releases", "status", "logs", "unlock"]
 HEAVY = {"fabric", "paramiko", "rich", "msgspec", "zstandard", "cryptography", "ssl", "http.client"}
 ROOT = Path(__file__).resolve().parents[2]
 
