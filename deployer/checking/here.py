@@ -11,10 +11,13 @@ from ipaddress import ip_address
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from deployer.child import without_secrets
 from deployer.command import quote
 from deployer.config import Config
-from deployer.finding import Finding, error, fine, warning
+from deployer.errors import DeployerError
+from deployer.finding import Finding, error, failure, fine, warning
 from deployer.static.archive import is_archive
+from deployer.static.container import Engine, container_for
 
 __all__ = ["configuration", "name_of_url", "resolved", "sources"]
 
@@ -58,20 +61,24 @@ def sources(config: Config) -> Iterator[Finding]:
 def _build(config: Config) -> Finding:
     command = config.static.build
     if image := config.static.build_image:
-        program = "docker or podman"
-        if shutil.which("docker") or shutil.which("podman"):
-            return fine("build", f"{command}, in a container of {image}")
-        return error(
-            "build",
-            f"there is no {program} here to run {image}",
-            "sudo apt-get install docker.io, or build without --build-image",
-        )
+        return _build_in_container(config, image)
     word = _first_word(command)
     if not word or word in _SHELLS_OWN or _found(word, config.directory):
         return fine("build", command)
     return error(
         "build", f"there is no program {word} here, which the build begins with", f"install {word}, or correct --build"
     )
+
+
+def _build_in_container(config: Config, image: str) -> Finding:
+    """As far as it can be known without starting one."""
+    mend = "mend that, or build here: without --build-image"
+    try:
+        container_for(config.directory, Path(config.static.source))
+        Engine.find(without_secrets(os.environ))
+    except DeployerError as reason:
+        return failure("build", reason, mend)
+    return fine("build", f"{config.static.build}, in a container of {image}")
 
 
 def _first_word(command: str) -> str:

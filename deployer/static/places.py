@@ -11,6 +11,7 @@ from deployer.static.seen import about as read_about
 __all__ = ["parent_finding", "state_finding", "target_finding"]
 
 STATE_VERSION = "1"
+STICKY = 0o1000
 
 
 def parent_finding(seen: Seen) -> Finding:
@@ -67,7 +68,12 @@ def _link(seen: Seen) -> Finding:
 
 
 def _plain(seen: Seen) -> Finding:
-    about = read_about(seen, "target")
+    about, parent = read_about(seen, "target"), read_about(seen, "parent")
+    if about and parent and parent.mode & STICKY and seen.user not in {"root", about.owner, parent.owner}:
+        found = (
+            f"{seen.target} belongs to {about.owner}, in a directory with the sticky bit: {seen.user} cannot replace it"
+        )
+        return error("target", found, f"sudo chown -R {quote(seen.user)} {quote(seen.target)}")
     found = f"{seen.target} is a plain directory, which the first deploy keeps as the first release"
     if about and about.owner != seen.user and not about.writable:
         found = f"{found}; it belongs to {about.owner}, so it is copied"
@@ -83,8 +89,10 @@ def state_finding(seen: Seen) -> Finding:
     above, root, state = (read_about(seen, name) for name in ("deployer", "root", "state"))
     if above is None:
         return fine("state", f"{seen.root} is not there yet: the first deploy makes it")
-    # Another app's .deployer may be another user's, as long as this app's own directory is ours.
-    for about, path in ((root, seen.root), (state, f"{seen.root}/state")) if root else ((above, _above(seen)),):
+    if root is None and not above.writable:
+        found = f"{_above(seen)} belongs to {above.owner}, and {seen.user} has no directory in it yet"
+        return error("state", found, f"sudo install -d -m 711 -o {quote(seen.user)} {quote(seen.root)}")
+    for about, path in ((root, seen.root), (state, f"{seen.root}/state")):
         if about and not about.writable:
             found = f"{path} belongs to {about.owner}, not to {seen.user}"
             return error("state", found, f"sudo chown -R {quote(seen.user)} {quote(path)}, or log in as {about.owner}")

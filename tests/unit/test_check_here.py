@@ -82,13 +82,17 @@ def test_a_build_whose_program_is_missing_is_an_error(tmp_path: Path, command: s
 
 
 def test_a_build_image_needs_docker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The build's own program is in the image, so only what runs the image is looked for."""
+    """The build's own program is in the image, so only what runs the image is looked for, and asked."""
     config = configured(tmp_path, static__build="hugo", static__build_image="hugo:latest")
-    (tmp_path / "docker").touch(mode=0o755)
+    engine = tmp_path / "docker"
+    engine.write_text("#!/bin/sh\necho 28.0")
+    engine.chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path))
     assert next(sources(config)).state is State.OK
-    (tmp_path / "docker").unlink()
-    assert "no docker" in next(sources(config)).found
+    engine.write_text("#!/bin/sh\necho cannot connect >&2; exit 1")
+    assert "does not answer" in next(sources(config)).found
+    engine.unlink()
+    assert "needs docker or podman" in next(sources(config)).found
 
 
 def test_names_are_looked_up() -> None:
