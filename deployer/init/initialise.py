@@ -86,7 +86,7 @@ def initialise(invocation: Invocation, wishes: Wishes, variables: Mapping[str, s
     if work.takes_file:
         work.describe(variables, fingerprints)
     else:
-        work.config = load(work.places.file, flags={}, variables={}, directory=work.places.here)
+        work.take_over(variables)
     work.choose_requirement()
     work.write()
     work.tell()
@@ -149,6 +149,13 @@ class _Work:
         described = interview(answers, self._site, name, self.places.folder, fingerprints)
         self.config = described.config
         self._texts[self.places.file] = document.render(described.values, described.hosts)
+
+    def take_over(self, variables: Mapping[str, str]) -> None:
+        """Read the deploy.toml that is there. Raises InvalidInput when it is not right."""
+        flags = self._invocation.flags
+        self.config = load(self.places.file, flags=flags, variables=variables, directory=self.places.here)
+        if any(value not in (None, ()) for value in flags.values()):
+            self._say(f"Settings given as flags are not added to {self.places.shown(self.places.file)}")
 
     def choose_requirement(self) -> None:
         """Find out what the workflow installs; leave the workflow out where it could not work. Raises InvalidInput."""

@@ -69,7 +69,7 @@ def _remote(folder: Path) -> tuple[str, Remote | None]:
     found: list[tuple[str, Remote]] = []
     for line in run_git(folder, "remote", "-v").splitlines():
         name, _, rest = line.partition("\t")
-        remote = parse_remote(rest.rpartition(" ")[0])
+        remote = parse_remote(rest.partition(" ")[0])
         if remote:
             found.append((name, remote))
     found.sort(key=lambda pair: (not pair[1].is_github, pair[0] != "origin"))

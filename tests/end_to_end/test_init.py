@@ -255,10 +255,11 @@ def test_a_workflow_is_added_to_a_file_that_is_there(site: Deployment, sshd: Ssh
     """The file stays as it is, and says what the workflow is for."""
     assert site.command("init", *flags(site, sshd), "--host-key", sshd.pin(), "--no-workflow", "--app=blog").code == 0
     before = (site.working_directory / "deploy.toml").read_bytes()
-    ran = site.command("init", "--deployer", REQUIREMENT, "--json")
+    ran = site.command("init", "--deployer", REQUIREMENT, "--keep=9", "--json")
     assert ran.code == 0, ran.err
     assert (ran.json["written"], ran.json["left_alone"]) == ([WORKFLOW], ["deploy.toml"])
     assert (site.working_directory / "deploy.toml").read_bytes() == before
+    assert "flags are not added to deploy.toml" in ran.err
     assert "group: deploy-blog" in (site.working_directory / WORKFLOW).read_text("utf-8")
 
 

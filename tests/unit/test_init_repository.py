@@ -87,6 +87,7 @@ def test_github_is_found_among_remotes(repository: Path) -> None:
     git(repository, "remote", "add", "fork", "git@github.com:fork/site.git")
     assert look(repository).remote == Remote("github.com", "fork", "site")
     git(repository, "remote", "set-url", "origin", "https://github.com/owner/site")
+    git(repository, "config", "remote.origin.partialclonefilter", "blob:none")  # is said behind the URL
     found = look(repository)
     assert found.remote == Remote("github.com", "owner", "site")
     assert found.top and found.top.samefile(repository)
