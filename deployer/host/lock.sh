@@ -142,9 +142,13 @@ take_lock() { # WAIT seconds
 renew() { # the lease; a lapsed or broken one ends this deploy
     [ "$held" ] || return 0
     uptime
-    if [ $((up - renewed)) -gt "$lease" ] || ! { true >"$work/lease"; } 2>/dev/null; then
+    [ $((up - renewed)) -le "$lease" ] ||
         fail deposed "this deploy was silent for longer than its lease of $lease s, so its lock is void"
-    fi
+    { true >"$work/lease"; } 2>/dev/null || {
+        ours
+        # Once more, for the shell to say why.
+        true >"$work/lease" || cannot "renew the lock's lease in $state on the host"
+    }
     renewed=$up
 }
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from deployer.plan import Change
 from deployer.static.manifest import Entry, Kind, Manifest, directories
+from deployer.static.retain import Retained
 
 __all__ = ["Base", "Changes", "compare"]
 
@@ -22,12 +23,14 @@ class Base:
 
     ``copying``: the host makes a copy out of links already, for the new release to begin with. ``recorded``: a manifest
     says so, and the release is as it was built. Without ``linking``, files are copied instead, for them to get a new time.
+    ``retained`` are those of the entries that no longer belong to the site itself.
     """
 
     entries: dict[str, Entry] = field(default_factory=dict)
     copying: bool = False
     recorded: bool = False
     linking: bool = True
+    retained: tuple[Retained, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,47 +69,60 @@ def compare(base: Base, wanted: Manifest) -> Changes:
     A file is linked only where contents and mode agree at the same path: a path whose contents change must get a new
     modification time, or nginx would answer 304 from its size and time.
     """
-    by_digest = {entry.digest: path for path, entry in base.entries.items() if entry.kind == Kind.FILE}
     kept = _kept(base, wanted)
-    links: dict[str, str] = {}
-    sent: dict[str, Entry] = {}
-    copied: dict[str, str] = {}
-    places: dict[str, str] = {}
-    uses: Counter[str] = Counter()
+    sources = _Sources(base)
     for entry in wanted.files:
-        if entry.path in kept:
-            continue
-        live = base.entries.get(entry.path) if base.linking else None
-        if live is not None and _same(live, entry):
-            links[entry.path] = f"old/{entry.path}"
-            continue
-        key = _key(entry, uses)
-        if (origin := by_digest.get(entry.digest)) is not None:
-            copied[f"{entry.mode}/{key}"] = origin
-            links[entry.path] = f"c{entry.mode}/{key}"
-        elif (place := places.get(f"{entry.mode}/{key}")) is not None:
-            links[entry.path] = place
-        elif _can_be_listed(entry.path):
-            places[f"{entry.mode}/{key}"] = f"new/{entry.path}"
-            sent[f"new/{entry.path}"] = entry
-        else:
-            place = places[f"{entry.mode}/{key}"] = f"b/{key}.{entry.mode}"
-            sent[place] = entry
-            links[entry.path] = place
-    made = [*sent.values(), *(base.entries[origin] for origin in copied.values())]
-    needed = sum(-(-entry.size // BLOCK) * BLOCK + BLOCK // 8 for entry in made)
+        if entry.path not in kept:
+            sources.find(entry)
     before, after = directories(base.entries.values()) if base.copying else set(), directories(wanted.entries)
     return Changes(
         tuple(_listing(base, wanted)),
-        links,
-        sent,
-        copied,
-        needed,
+        sources.links,
+        sources.sent,
+        sources.copied,
+        sources.bytes_needed,
         directories=tuple(sorted(after - before)),
         copying=base.copying,
         kept=kept,
         gone=_gone(base, kept, before - after),
     )
+
+
+class _Sources:
+    """Where each file's contents come from."""
+
+    def __init__(self, base: Base) -> None:
+        self._base = base
+        self._by_digest = {entry.digest: path for path, entry in base.entries.items() if entry.kind == Kind.FILE}
+        self._places: dict[str, str] = {}
+        self._uses: Counter[str] = Counter()
+        self.links: dict[str, str] = {}
+        self.sent: dict[str, Entry] = {}
+        self.copied: dict[str, str] = {}
+
+    @property
+    def bytes_needed(self) -> int:
+        made = [*self.sent.values(), *(self._base.entries[origin] for origin in self.copied.values())]
+        return sum(-(-entry.size // BLOCK) * BLOCK + BLOCK // 8 for entry in made)
+
+    def find(self, entry: Entry) -> None:
+        live = self._base.entries.get(entry.path) if self._base.linking else None
+        if live is not None and _same(live, entry):
+            self.links[entry.path] = f"old/{entry.path}"
+            return
+        key = _key(entry, self._uses)
+        if (origin := self._by_digest.get(entry.digest)) is not None:
+            self.copied[f"{entry.mode}/{key}"] = origin
+            self.links[entry.path] = f"c{entry.mode}/{key}"
+        elif (place := self._places.get(f"{entry.mode}/{key}")) is not None:
+            self.links[entry.path] = place
+        elif _can_be_listed(entry.path):
+            self._places[f"{entry.mode}/{key}"] = f"new/{entry.path}"
+            self.sent[f"new/{entry.path}"] = entry
+        else:
+            place = self._places[f"{entry.mode}/{key}"] = f"b/{key}.{entry.mode}"
+            self.sent[place] = entry
+            self.links[entry.path] = place
 
 
 def _kept(base: Base, wanted: Manifest) -> frozenset[str]:

@@ -8,8 +8,9 @@ from deployer.errors import DeployFailed
 from deployer.plan import Reply
 from deployer.static.changes import Base
 from deployer.static.manifest import Entry, Kind, decode
+from deployer.static.retain import decode as decode_retained
 
-__all__ = ["Facts", "read_base", "read_facts"]
+__all__ = ["Facts", "read_base", "read_facts", "warnings"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,14 +57,34 @@ def read_base(reply: Reply, *, copying: bool = False) -> Base | None:
 
     ``copying``: the host has begun to copy what its manifest says.
     """
+    retained = decode_retained(reply.raw("retained") or b"")
     if (data := reply.raw("manifest")) is not None:
         try:
-            return Base({entry.path: entry for entry in decode(data).entries}, copying, recorded=True)
+            entries = [*decode(data).entries, *(each.entry for each in retained)]
         except DeployFailed:
             return None
+        return Base({entry.path: entry for entry in entries}, copying, recorded=True, retained=retained)
     if reply.raw("hashes") is None:
         return Base()
-    return Base(_inventory(reply.text("hashes"), reply.text("stats")))
+    return Base(_inventory(reply.text("hashes"), reply.text("stats")), retained=retained)
+
+
+def warnings(facts: Facts, target: str) -> tuple[str, ...]:
+    """What a person should know before a deploy to such a host."""
+    found = []
+    if facts.tampered:
+        found.append(f"somebody wrote into the live release since it was deployed; {target} is put right")
+    if facts.kind == "directory":
+        gap = (
+            ""
+            if facts.exchange
+            else (
+                "; this host has no tool to exchange names in one step (mv --exchange, exch, python3, perl), "
+                "so visitors may get a 404 for about 2 ms, this once"
+            )
+        )
+        found.append(f"{target} is a plain directory: it is adopted as the first release{gap}")
+    return tuple(found)
 
 
 def _inventory(hashes: str, stats: str) -> dict[str, Entry]:

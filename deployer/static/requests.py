@@ -23,6 +23,7 @@ __all__ = [
     "log",
     "remove",
     "revert",
+    "share",
     "show_log",
     "site",
     "switch",
@@ -73,6 +74,11 @@ def remove(body: Body) -> Request:
 def contents(codec: str, stamp: str, body: Body) -> Request:
     """Send the contents that the host does not have; ``stamp`` is the release's time as ``touch -t`` takes it."""
     return Request("contents", Effect.WRITE, (codec, stamp), body)
+
+
+def share(path: str) -> Request:
+    """Make the server's own place for ``path``, with what the live site has there."""
+    return Request("share", Effect.WRITE, (path,))
 
 
 def tree(codec: str, release: str, count: int, body: Body) -> Request:

@@ -6,11 +6,11 @@ import hashlib
 import os
 import stat
 from collections.abc import Callable
-from fnmatch import fnmatchcase
 from pathlib import Path
 
 from deployer.errors import InvalidInput
 from deployer.static.manifest import Entry, Kind, Manifest
+from deployer.static.patterns import matcher
 
 __all__ = ["scan"]
 
@@ -47,8 +47,7 @@ def scan(source: Path, exclude: tuple[str, ...] = (), progress: Callable[[int], 
 class _Reader:
     def __init__(self, root: str, exclude: tuple[str, ...], progress: Callable[[int], None]) -> None:
         self._root = root
-        self._names = tuple(pattern for pattern in exclude if "/" not in pattern.rstrip("/"))
-        self._paths = tuple(pattern.strip("/") for pattern in exclude if "/" in pattern.rstrip("/"))
+        self._excluded = matcher(exclude)
         self._progress = progress
         self._read = 0
         self.at = root  # reading from what is open already raises errors that do not say where
@@ -61,7 +60,7 @@ class _Reader:
             directory, prefix = folders.pop()
             self.at = directory
             with os.scandir(directory) as listing:
-                found = [item for item in listing if not self._excluded(item.name, prefix + item.name)]
+                found = [item for item in listing if not self._excluded(prefix + item.name)]
             if not found and prefix:
                 entries.append(Entry(prefix[:-1], Kind.DIRECTORY, "755", 0, "-"))
             for item in found:
@@ -73,13 +72,6 @@ class _Reader:
                 else:
                     entries.append(self._file(item, path))
         return entries
-
-    def _excluded(self, name: str, path: str) -> bool:
-        if not self._names and not self._paths:
-            return False
-        return any(fnmatchcase(name, pattern.rstrip("/")) for pattern in self._names) or any(
-            fnmatchcase(path, pattern) for pattern in self._paths
-        )
 
     def _link(self, location: str, path: str) -> Entry:
         target = os.readlink(location)

@@ -5,11 +5,11 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
 from deployer.config import Config
-from deployer.errors import DeployFailed
 from deployer.parallel import together
 from deployer.plan import Plan, Request, ServedFile, Step, step_name
 from deployer.ports import Answer, Reporter
@@ -19,17 +19,28 @@ from deployer.static.agreement import agree, level
 from deployer.static.archive import is_archive, private_directory, unpack_and_scan
 from deployer.static.build import run_build, run_build_in_image
 from deployer.static.changes import Base, Changes, compare
-from deployer.static.facts import Facts, read_base, read_facts
+from deployer.static.facts import Facts, read_base, read_facts, warnings
 from deployer.static.host import program
+from deployer.static.limits import check_limits
 from deployer.static.manifest import Kind, Manifest, encode
 from deployer.static.reading import begin
+from deployer.static.retain import Retained, retain
+from deployer.static.retain import encode as encode_retained
+from deployer.static.shared import below, with_shared
 from deployer.static.stream import Contents, Names, Text, Tree, batches
 
 __all__ = ["StaticStrategy"]
 
-SPARE_BYTES = 1 << 20
-BYTES_PER_NAME = 96
-"""What a name costs on the host beside its contents: a directory entry and its share of metadata."""
+
+@dataclass(frozen=True, slots=True)
+class _Release:
+    """What is made on one host: the wanted files, and beside them those ``retained`` of the release before."""
+
+    name: ReleaseName
+    whole: Manifest
+    retained: tuple[Retained, ...]
+    modified: int
+    """The modification time of what is new in it, in Unix seconds."""
 
 
 class StaticStrategy:
@@ -57,6 +68,7 @@ class StaticStrategy:
         self._log = log
         self._source = Path(config.static.source)
         self._wanted = Manifest(())
+        self._left_out: tuple[str, ...] = ()
 
     @property
     def program(self) -> str:
@@ -93,7 +105,7 @@ class StaticStrategy:
             read = begin(self._source, exclude, progress)
 
         def wait() -> None:
-            self._wanted = read()
+            self._wanted, self._left_out = with_shared(read(), self._config.static.shared)
 
         return wait
 
@@ -130,6 +142,9 @@ class StaticStrategy:
             # A damaged manifest means "send more": what is really there is hashed, and only that is linked.
             (again,) = answer.session.perform(requests.inventory(facts.live))
             base = read_base(again) or Base()
+        if not base.recorded and (shared := self._config.static.shared):
+            # In a directory that is adopted, they are what the server keeps.
+            base = replace(base, entries={path: each for path, each in base.entries.items() if not below(path, shared)})
         return base
 
     def _names(self, facts: Facts, *, adopting: bool) -> tuple[ReleaseName, str]:
@@ -147,8 +162,9 @@ class StaticStrategy:
 
     def _plan(self, name: ReleaseName, adopted: str, facts: Facts, base: Base, healed: tuple[str, ...]) -> Plan:
         target = self._config.static.target
-        changes = compare(base, self._wanted)
-        _check_space(facts, changes, self._wanted, f"{facts.host}:{target}" if facts.host else target)
+        made = self._release(name, facts, base)
+        changes = compare(base, made.whole)
+        check_limits(facts, changes, made.whole, target, name.directory)
         totals = self._totals() | {"files_uploaded": len(changes.sent), "files_deleted": changes.deleted}
         previous = adopted if facts.kind == "directory" else facts.live
         keep_log = Step("log", "keep the output on the host", (requests.log(name.directory, Text(self._log)),))
@@ -156,7 +172,7 @@ class StaticStrategy:
             release=name.directory,
             previous=previous,
             commit=self._commit,
-            prepare=self._prepare(facts, changes, name, totals),
+            prepare=self._prepare(facts, changes, made, totals),
             switch=Step(
                 "switch",
                 f"put {name.identifier} live",
@@ -177,23 +193,33 @@ class StaticStrategy:
             changes=changes.listing,
             served=self._served(changes),
             figures=totals,
-            warnings=(*healed, *_warnings(facts, target)),
+            warnings=(*healed, *warnings(facts, target), *self._left_out),
         )
 
-    def _prepare(self, facts: Facts, changes: Changes, name: ReleaseName, totals: dict[str, int]) -> tuple[Step, ...]:
-        modified = max(name.time, facts.newest_time + 1)
-        tree = Tree(self._wanted, changes, self._record(name, modified), modified, facts.codec)
+    def _release(self, name: ReleaseName, facts: Facts, base: Base) -> _Release:
+        asked, old = self._config.static.retain_assets, {each.entry.path for each in base.retained}
+        own = tuple(entry for path, entry in base.entries.items() if path not in old) if asked.patterns else ()
+        retained = retain(own, base.retained, self._wanted, patterns=asked.patterns, days=asked.days, now=facts.now)
+        entries = (*self._wanted.entries, *(each.entry for each in retained))
+        whole = Manifest(tuple(sorted(entries, key=lambda entry: entry.path))) if retained else self._wanted
+        return _Release(name, whole, retained, max(name.time, facts.newest_time + 1))
+
+    def _prepare(self, facts: Facts, changes: Changes, made: _Release, totals: dict[str, int]) -> tuple[Step, ...]:
+        tree = Tree(made.whole, changes, self._record(made), made.modified, facts.codec)
         begin = requests.remove(Names(changes.gone)) if changes.copying else requests.discard()
         return (
             Step(
                 "upload",
                 f"{len(changes.sent)} of {len(self._wanted.files)} files",
-                (begin, *self._uploads(facts, changes, modified, totals)),
+                (begin, *self._uploads(facts, changes, made.modified, totals)),
             ),
             Step(
                 "assemble",
                 f"{len(self._wanted.files)} files, {len(changes.copied)} copied on the host",
-                (requests.tree(facts.codec, name.directory, tree.count, tree),),
+                (
+                    *map(requests.share, self._config.static.shared),
+                    requests.tree(facts.codec, made.name.directory, tree.count, tree),
+                ),
             ),
         )
 
@@ -208,18 +234,19 @@ class StaticStrategy:
             copied = {}
             before += sum(entry.size for _, entry in batch)
 
-    def _record(self, name: ReleaseName, modified: int) -> dict[str, bytes]:
+    def _record(self, made: _Release) -> dict[str, bytes]:
         about = {
-            "identifier": name.identifier,
+            "identifier": made.name.identifier,
             "digest": self._wanted.digest,
             "commit": self._commit,
             "files": len(self._wanted.files),
             "bytes": self._wanted.bytes_total,
-            "time": name.time,
-            "mtime": modified,
+            "time": made.name.time,
+            "mtime": made.modified,
         }
         lines = "".join(f"{key} {value}\n" for key, value in about.items())
-        return {"facts": lines.encode(), "list.gz": encode(self._wanted)}
+        retained = {"retained": encode_retained(made.retained)} if made.retained else {}
+        return {"facts": lines.encode(), "list.gz": encode(self._wanted), **retained}
 
     def _served(self, changes: Changes) -> tuple[ServedFile, ...]:
         changed = {change.path for change in changes.listing if change.action != "remove"}
@@ -245,30 +272,3 @@ class _Progress:
         self._totals["bytes_uploaded"] += sent - self._sent
         self._sent = sent
         self._reporter.progress(self._step, min(self._before + read, self._total), self._total)
-
-
-def _check_space(facts: Facts, changes: Changes, wanted: Manifest, target: str) -> None:
-    needed = changes.bytes_needed + len(wanted.entries) * BYTES_PER_NAME + SPARE_BYTES
-    if needed > facts.free_bytes:
-        message = (
-            f"the release needs about {needed // 1_000_000 + 1} MB on the host, "
-            f"and the disk of {target} has {facts.free_bytes // 1_000_000} MB free"
-        )
-        raise DeployFailed(message, hint="Free some space, or keep fewer releases (static.keep).")
-
-
-def _warnings(facts: Facts, target: str) -> tuple[str, ...]:
-    warnings = []
-    if facts.tampered:
-        warnings.append(f"somebody wrote into the live release since it was deployed; {target} is put right")
-    if facts.kind == "directory":
-        gap = (
-            ""
-            if facts.exchange
-            else (
-                "; this host has no tool to exchange names in one step (mv --exchange, exch, python3, perl), "
-                "so visitors may get a 404 for about 2 ms, this once"
-            )
-        )
-        warnings.append(f"{target} is a plain directory: it is adopted as the first release{gap}")
-    return tuple(warnings)

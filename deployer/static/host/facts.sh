@@ -69,6 +69,7 @@ live_facts() {
     record_facts "$live" live_
     if ! working sealed "$live"; then
         fact seal broken
+        send_retained
         working inventory "$root/releases/$live"
         return
     fi
@@ -81,11 +82,15 @@ live_facts() {
         unchanged=yes
     elif [ -f "$state/records/$live/list.gz" ]; then
         whole=yes
+        send_retained
         send_file manifest "$state/records/$live/list.gz"
     else
+        send_retained
         working inventory "$root/releases/$live"
     fi
 }
+
+send_retained() { [ ! -f "$state/records/$live/retained" ] || send_file retained "$state/records/$live/retained"; }
 
 do_inventory() { # of one release, for when its manifest cannot be read
     IFS= read -r release || exit 1

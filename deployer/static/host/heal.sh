@@ -64,6 +64,7 @@ put_away() { # DIRECTORY: out of sight at once; what is in it is removed when no
 do_lock() {
     IFS= read -r wait && IFS= read -r members || exit 1
     make_state
+    sweeping=yes
     take_lock "$wait"
     working heal
     journal lock taken '' "$members"

@@ -4,7 +4,8 @@
 finish() {
     trap '' TERM INT HUP
     undo
-    [ -z "${state:-}" ] || rm -rf "$state"/gone.* 2>/dev/null
+    # Whoever only looks leaves it to the others.
+    [ -z "$sweeping" ] || rm -rf "$state"/gone.* 2>/dev/null
 }
 
 undo() { # a deposed owner finds its directory gone and leaves everything to the one that deposed it
@@ -33,7 +34,7 @@ while IFS= read -r verb; do
         renew
         continue
         ;;
-    site | lock | facts | inventory | conclude | copy | discard | remove | contents | tree | switch | revert | confirm | log | inspect | show_log | check_release | check | break)
+    site | lock | facts | inventory | conclude | copy | discard | remove | contents | share | tree | switch | revert | confirm | log | inspect | show_log | check_release | check | break)
         renew
         "do_$verb"
         ;;

@@ -62,6 +62,10 @@ find_live() { # sets $kind (link, directory, none) and $live (a release name, or
 
 make_state() {
     writable "$parent" || fail failed "$(id -un) cannot write to $parent on the host: sudo chown $(id -un) '$parent'"
+    if [ -k "$parent" ] && [ -d "$target" ] && [ ! -L "$target" ] && [ "$(id -u)" != 0 ] &&
+        case " $(stat -c %u "$parent") $(stat -c %u "$target") " in *" $(id -u) "*) false ;; esac then
+        fail failed "$target on the host belongs to $(stat -c %U "$target"), in a directory with the sticky bit, so $(id -un) cannot replace it: sudo chown -R $(id -un) '$target'"
+    fi
     if [ -d "$root" ]; then
         writable "$root" || foreign "$root"
         [ ! -d "$state" ] || writable "$state" || foreign "$state"

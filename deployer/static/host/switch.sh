@@ -97,6 +97,7 @@ do_switch() {
         switched=yes
     fi
     built=$release
+    share_late
     true >"$state/records/$release/served"
     journal switch done "$release"
     # What was sent or copied lives on under its new names.
