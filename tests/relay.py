@@ -16,6 +16,7 @@ import argparse
 import asyncio
 import contextlib
 import json
+import math
 import signal
 import socket
 import struct
@@ -46,9 +47,13 @@ class Traffic:
 class Relay:
     """The relay's process. It ends with the ``with`` block, or with the process that started it."""
 
-    def __init__(self, to: int, *, rtt: float = 0.05, rate: float = 0, listen: int = 0) -> None:
-        """Relay to loopback's port ``to``; ``rtt`` in seconds, ``rate`` in Mbit/s each way (0: no limit)."""
-        arguments = [f"--listen={listen}", f"--to={to}", f"--rtt={rtt}", f"--rate={rate}", "--controlled"]
+    def __init__(self, to: int, *, rtt: float = 0.05, rate: float = 0, listen: int = 0, limit: int = 0) -> None:
+        """Relay to loopback's port ``to``; ``rtt`` in seconds, ``rate`` in Mbit/s each way (0: no limit).
+
+        A connection breaks when it has carried ``limit`` bytes, both ways together (0: never).
+        """
+        arguments = [f"--listen={listen}", f"--to={to}", f"--rtt={rtt}", f"--rate={rate}", f"--limit={limit}"]
+        arguments.append("--controlled")
         self._process = subprocess.Popen(
             [sys.executable, str(Path(__file__).resolve()), *arguments],
             stdin=subprocess.PIPE,
@@ -110,13 +115,29 @@ class Line:
 
 
 @dataclass(slots=True)
+class Allowance:
+    """How many bytes one connection may still carry, both ways together."""
+
+    left: float
+
+    def take(self, chunk: bytes) -> bytes:
+        """As much of the chunk as may go. Raises ConnectionError when nothing may."""
+        if self.left <= 0:
+            raise ConnectionResetError
+        taken = chunk[: int(min(self.left, len(chunk)))]
+        self.left -= len(taken)
+        return taken
+
+
+@dataclass(slots=True)
 class Network:
-    """What all connections share: the far end's port and a line each way."""
+    """What all connections share: the far end's port, a line each way, and how many bytes each connection may carry."""
 
     to: int
     handshake: float
     there: Line
     back: Line
+    limit: float = math.inf
     connections: int = 0
 
     def traffic(self) -> Traffic:
@@ -130,9 +151,10 @@ class Network:
             await asyncio.sleep(self.handshake)
             far_reader, far_writer = await asyncio.open_connection(LOOPBACK, self.to, limit=CHUNK)
             writers.append(far_writer)
+            allowance = Allowance(self.limit)
             async with asyncio.TaskGroup() as group:
-                group.create_task(carry(reader, far_writer, self.there))
-                group.create_task(carry(far_reader, writer, self.back))
+                group.create_task(carry(reader, far_writer, self.there, allowance))
+                group.create_task(carry(far_reader, writer, self.back, allowance))
         except* OSError:
             for each in writers:
                 reset(each)
@@ -141,13 +163,14 @@ class Network:
                 each.close()
 
 
-async def carry(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, line: Line) -> None:
+async def carry(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, line: Line, allowance: Allowance) -> None:
     """Bring everything that ``reader`` gives, its end included, to ``writer`` at the time that ``line`` says."""
     on_the_way: asyncio.Queue[tuple[float, bytes]] = asyncio.Queue(CHUNKS_ON_THE_WAY)
     async with asyncio.TaskGroup() as group:
         group.create_task(deliver(on_the_way, writer))
         while chunk := await reader.read(CHUNK):
-            await on_the_way.put((line.arrival(len(chunk)), chunk))
+            allowed = allowance.take(chunk)
+            await on_the_way.put((line.arrival(len(allowed)), allowed))
         await on_the_way.put((line.arrival(0), b""))
 
 
@@ -183,7 +206,7 @@ async def run(options: argparse.Namespace) -> None:
     """Relay until stopped; the first line of standard output is the port."""
     seconds_per_byte = 8 / (options.rate * 1_000_000) if options.rate else 0.0
     there, back = (Line(options.rtt / 2, seconds_per_byte) for _ in range(2))
-    network = Network(options.to, 1.5 * options.rtt, there, back)
+    network = Network(options.to, 1.5 * options.rtt, there, back, options.limit or math.inf)
     server = await asyncio.start_server(network.serve, LOOPBACK, options.listen, limit=CHUNK, backlog=256)
     print(server.sockets[0].getsockname()[1], flush=True)
     await (answer_until_end(network) if options.controlled else asyncio.Event().wait())
@@ -196,6 +219,9 @@ def main() -> None:
     parser.add_argument("--to", type=int, required=True, metavar="PORT")
     parser.add_argument("--rtt", type=float, default=0.05, metavar="SECONDS", help="the round trip; default 0.05")
     parser.add_argument("--rate", type=float, default=0, metavar="MBIT", help="Mbit/s each way; default: no limit")
+    parser.add_argument(
+        "--limit", type=int, default=0, metavar="BYTES", help="break each connection after that many; default: never"
+    )
     parser.add_argument(
         "--controlled", action="store_true", help="answer each line of stdin with the counters, end with it"
     )

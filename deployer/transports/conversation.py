@@ -25,6 +25,7 @@ BEAT_SECONDS = 5.0
 GOODBYE_SECONDS = 3.0
 """How long to wait for the host to undo and unlock when we leave early."""
 
+_RUN_AGAIN = "Run again when the line is good: the host itself undoes what was not finished."
 _FAILURES: dict[str, type[DeployerError]] = {
     "failed": DeployFailed,
     "invalid": InvalidInput,
@@ -196,7 +197,7 @@ class Conversation:
                 if marked:
                     self._take(answer, lines)
         except (OSError, ValueError) as error:
-            self._fail(ConnectionLost(f"the connection to {self._host} broke: {error}"))
+            self._fail(ConnectionLost(f"the connection to {self._host} broke: {error}", hint=_RUN_AGAIN))
         else:
             self._fail(ConnectionLost(f"{self._host} ended the conversation", hint=self._last_words()))
 

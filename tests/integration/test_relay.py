@@ -47,6 +47,10 @@ def receive_all(connection: socket.socket) -> bytes:
     return b"".join(iter(lambda: connection.recv(65536), b""))
 
 
+def receive_exactly(connection: socket.socket, size: int) -> bytes:
+    return connection.recv(size, socket.MSG_WAITALL)
+
+
 def test_first_answer_takes_a_round_trip_more_for_the_handshake() -> None:
     """Asking over a new connection takes two round trips, and one over an open connection."""
     with far_end() as port, Relay(port, rtt=RTT) as relay:
@@ -139,3 +143,15 @@ def test_pulled_cable_delays_and_cut_breaks() -> None:
                 assert connection.recv(1) == b""
         with pytest.raises(ConnectionRefusedError):
             socket.create_connection(("127.0.0.1", relay.port), timeout=5)
+
+
+def test_limited_connections_break_after_their_bytes() -> None:
+    """Each connection carries so many bytes, both ways together, and is reset; the next one has as many again."""
+    with far_end() as port, Relay(port, rtt=0, limit=1000) as relay:
+        for _ in range(2):
+            with socket.create_connection(("127.0.0.1", relay.port), timeout=5) as connection:
+                connection.sendall(b"a" * 500)
+                assert receive_exactly(connection, 500) == b"a" * 500
+                connection.sendall(b"b")
+                with pytest.raises(ConnectionResetError):
+                    connection.recv(1)
