@@ -52,9 +52,22 @@ class Terminal:
         self._seen = self.said.index(text, self._seen) + len(text)
 
     def answer(self, question: str, text: str) -> None:
-        """Wait for a question and type the answer; control characters are keys."""
+        """Wait for a question and type the answer."""
         self.expect(question)
-        os.write(self._master, text.encode() if text in {"\x03", "\x04"} else f"{text}\n".encode())
+        os.write(self._master, f"{text}\n".encode())
+
+    def leave(self, question: str, key: str) -> int:
+        """Wait for a question and press Ctrl-C or Ctrl-D instead of an answer; the exit code.
+
+        Python's line editor may miss a signal that comes while it sets itself up, so a person's second press is tried.
+        """
+        self.expect(question)
+        for _ in range(SECONDS):
+            os.write(self._master, key.encode())
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._process.wait(1)
+                break
+        return self.ended()
 
     def ended(self) -> int:
         """The exit code."""

@@ -309,12 +309,20 @@ def test_a_person_is_asked(site: Deployment, sshd: Sshd) -> None:
     assert site.deploy()["status"] == "deployed"
 
 
-@pytest.mark.parametrize(("answer", "code"), [("n", 4), ("", 4), ("\x04", 130), ("\x03", 130)])
-def test_a_key_that_is_not_confirmed_ends_it(site: Deployment, sshd: Sshd, answer: str, code: int) -> None:
-    """No is the default; leaving is an interrupt; nothing is written either way."""
+@pytest.mark.parametrize("answer", ["n", ""])
+def test_a_key_that_is_not_confirmed_ends_it(site: Deployment, sshd: Sshd, answer: str) -> None:
+    """No is the default, and nothing is written."""
     with at_terminal(site, *flags(site, sshd), "--app=x") as terminal:
         terminal.answer("Is it the same? [y/N]:", answer)
-        assert terminal.ended() == code, terminal.said
+        assert terminal.ended() == 4, terminal.said
+    assert files(site) == set()
+
+
+@pytest.mark.parametrize("key", ["\x03", "\x04"])
+def test_a_person_may_leave(site: Deployment, sshd: Sshd, key: str) -> None:
+    """Ctrl-C and Ctrl-D are an interrupt without a traceback, and nothing is written."""
+    with at_terminal(site, *flags(site, sshd), "--app=x") as terminal:
+        assert terminal.leave("Is it the same? [y/N]:", key) == 130, terminal.said
     assert files(site) == set()
     assert "Traceback" not in terminal.said
 
@@ -326,8 +334,7 @@ def test_the_users_own_known_hosts_is_heard(site: Deployment, sshd: Sshd) -> Non
     known.write_text(f"{sshd.pin()}\n", "utf-8")
     with at_terminal(site, *flags(site, sshd), "--app=x", "--source=public", "--build=true", "--url=") as terminal:
         terminal.expect("is the one that ~/.ssh/known_hosts has")
-        terminal.answer("Is it the same?", "\x03")
-        terminal.ended()
+        assert terminal.leave("Is it the same?", "\x03") == 130
     other = Path(f"{sshd.key_file}.pub").read_text("utf-8").split()[1]
     known.write_text(f"[127.0.0.1]:{sshd.port} ssh-ed25519 {other}\n", "utf-8")
     with at_terminal(site, *flags(site, sshd), "--app=x") as terminal:
