@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -156,5 +157,5 @@ def test_check_tells_of_a_wrong_clock(remote: Deployment, clock: HostClock) -> N
 
     ended = remote.command("check")
 
-    assert "365 days" in ended.err + ended.out
-    assert "timedatectl" in ended.err + ended.out
+    assert re.search(r"clock .*36[45] days ahead", ended.out), ended.out
+    assert "timedatectl" in ended.out
