@@ -134,10 +134,11 @@ class StaticStrategy:
         return tuple(map(plan, hosts, bases, healed))
 
     def _base(self, answer: Answer, facts: Facts) -> Base:
+        said = answer.replies[2]
         if facts.unchanged:
-            # It sent no manifest, because it is the wanted one; another host differs, though.
-            return Base({entry.path: entry for entry in self._wanted.entries}, recorded=True)
-        base = read_base(answer.replies[2], copying=answer.replies[-1].text("copying") == "yes")
+            # It sent no manifest, because it has what is wanted; another host differs, though.
+            (said,) = answer.session.perform(requests.facts(""))
+        base = read_base(said, copying=answer.replies[-1].text("copying") == "yes")
         if base is None:
             # A damaged manifest means "send more": what is really there is hashed, and only that is linked.
             (again,) = answer.session.perform(requests.inventory(facts.live))
