@@ -223,7 +223,7 @@ def test_a_directory_that_only_root_may_move_is_refused(tmp_path: Path) -> None:
         ended.failed(1, "/www/site", "sticky bit", "sudo chown")
         assert ended.json["bytes_uploaded"] == 0
         assert tree(site.target) == before
-        assert sorted(path.name for path in site.parent.iterdir()) == [".deployer", "site"]
+        assert sorted(path.name for path in site.parent.iterdir()) == ["site"]
         assert site.is_unlocked()
 
 

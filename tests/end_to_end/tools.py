@@ -9,8 +9,8 @@ from pathlib import Path
 __all__ = ["link_tools", "slow_tool"]
 
 TOOLS = (
-    "sh tar find xargs stat sha256sum dd mv ln df date mkdir rm rmdir cp chmod touch head tail tr wc sort id readlink cat sleep "
-    "gzip zstd uname sync"
+    "sh tar find xargs stat sha256sum dd mv ln df date mkdir rm rmdir cp chmod touch head tail tr wc sort id readlink cat "
+    "sleep gzip zstd uname sync"
 )
 
 
