@@ -28,7 +28,9 @@ def check_limits(facts: Facts, changes: Changes, wanted: Manifest, target: str, 
     sizes = {path: len(os.fsencode(path)) for entry in wanted.entries if len(path := entry.path) * 4 > room}
     if sizes and (longest := max(sizes, key=sizes.__getitem__)) and sizes[longest] > room:
         message = f"the path {longest[:60]!r}… has {sizes[longest]} bytes; below {target} there is room for {room}"
-        raise InvalidInput(message, hint="Linux opens only paths of less than 4096 bytes: shorten this one, or the target.")
+        raise InvalidInput(
+            message, hint="Linux opens only paths of less than 4096 bytes: shorten this one, or the target."
+        )
 
 
 def _check_space(facts: Facts, changes: Changes, wanted: Manifest, target: str) -> None:
