@@ -148,7 +148,7 @@ class FakeWatch:
 
 @dataclass
 class FakeStrategy:
-    """Gives its plan; ``troubles`` are raised by the method of that name."""
+    """Gives its plan for every host, or ``plans``; ``troubles`` are raised by the method of that name."""
 
     plan: Plan
     build_summary: str = ""
@@ -158,6 +158,7 @@ class FakeStrategy:
     events: list[str] = field(default_factory=list)
     asks: tuple[Request, ...] = ()
     answers: tuple[Answer, ...] = ()
+    plans: tuple[Plan, ...] = ()
 
     def build(self) -> None:
         self._happens("build")
@@ -171,7 +172,7 @@ class FakeStrategy:
     def decide(self, answers: tuple[Answer, ...]) -> tuple[Plan, ...]:
         self._happens("decide")
         self.answers = answers
-        return (self.plan,) * len(answers)
+        return self.plans or (self.plan,) * len(answers)
 
     def _happens(self, name: str) -> None:
         self.events.append(name)

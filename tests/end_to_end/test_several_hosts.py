@@ -135,6 +135,21 @@ def test_a_new_host_makes_all_equal(fleet: Fleet, index: str) -> None:
     assert answer["files_uploaded"] == 21 + (2 if index == "two" else 0)
 
 
+def test_a_new_host_takes_no_retained_file_from_the_others(fleet: Fleet) -> None:
+    """What open pages still ask for stays where it was, when a host joins without any change of the site."""
+    everybody = fleet.members
+    fleet.site.settings["static.retain_assets"] = {"patterns": ["old*"], "days": 7}
+    fleet.members = everybody[:2]
+    fleet.deploy(index="one", old="asset")
+    fleet.deploy(index="one")
+    fleet.members = everybody
+
+    fleet.deploy()
+
+    assert [(member.target / "old.html").exists() for member in everybody] == [True, True, False]
+    assert len(fleet.lives()) == 1
+
+
 def test_a_host_whose_release_was_written_to_makes_all_equal(fleet: Fleet) -> None:
     """Somebody's own edit on one host: it is put right, and its new time is everybody's."""
     fleet.deploy(index="one", **PAGES)

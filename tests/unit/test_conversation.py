@@ -232,3 +232,17 @@ def test_many_sessions_leave_no_threads() -> None:
     while threading.active_count() > before and time.monotonic() < deadline:
         time.sleep(0.01)
     assert threading.active_count() <= before
+
+
+def test_an_end_that_nobody_asked_for_is_known() -> None:
+    """Before the next request is sent, one can look whether the host is still there; the first reason counts."""
+    well = Conversation(Memory(says(b". look\n")), PROGRAM, "host")
+    well.perform(ask("look"))
+    well.check()
+    for line, kind in ((b"! deposed the lock is void\n", DeployFailed), (b"", ConnectionLost)):
+        channel = Memory(says(line))
+        session = Conversation(channel, PROGRAM, "host")
+        channel.end_input()
+        session._receiver.join(5)
+        with pytest.raises(kind):
+            session.check()

@@ -322,3 +322,60 @@ def test_an_interrupt_while_the_probe_settles_does_not_deny_the_deploy() -> None
     result = world.run()
     assert (result.status, result.error, result.probe) == ("deployed", None, None)
     assert world.watch.events[-1] == "abandon"
+
+
+@dataclass
+class SeveralHosts:
+    """A deploy to three hosts, each with a session and a plan of its own."""
+
+    plans: tuple[Plan, ...] = (PLAN, PLAN, PLAN)
+
+    def __post_init__(self) -> None:
+        self.sessions = [FakeSession() for _ in self.plans]
+        self.reports = RecordedReports()
+        self.strategy = FakeStrategy(PLAN, plans=self.plans)
+
+    def run(self) -> Result:
+        names = [f"web{number}" for number, _ in enumerate(self.plans, 1)]
+        ways = [FakeTransport(session, host=name) for session, name in zip(self.sessions, names, strict=True)]
+        world = Collaborators(
+            destinations=tuple(Destination(way, lambda _plan: lambda: "", way.host) for way in ways),
+            reporter=self.reports,
+            clock=FakeClock(),
+            watch=FakeWatch(),
+            uninterrupted=lambda: held([]),
+        )
+        return deploy(Result("blog", "static", "", tuple(names), ""), self.strategy, world)
+
+
+def test_several_hosts_are_one_result() -> None:
+    """The release is counted once, what was done for it on every host; each step says where it was."""
+    world = SeveralHosts((PLAN, replace(PLAN, previous="", warnings=()), PLAN))
+    result = world.run()
+    assert (result.status, result.error) == ("deployed", None)
+    assert result.figures == {"files_total": 4, "files_uploaded": 6, "files_deleted": 3, "bytes_uploaded": 900}
+    assert (result.release, result.previous_release) == (NEW, OLD)
+    names = [name for name, _ in result.steps]
+    assert {"connect web1", "upload web2", "switch web3", "check web3", "finish web1"} <= set(names)
+    assert names.count("compare") == 1
+    assert world.reports.said("warning") == [
+        f"{name}: somebody wrote into the live release" for name in ("web1", "web3")
+    ]
+    assert [answer.host for answer in world.strategy.answers] == ["web1", "web2", "web3"]
+    assert [session.closed for session in world.sessions] == [[False]] * 3
+
+
+def test_unchanged_is_what_all_are() -> None:
+    """One that has something to do makes it a deploy."""
+    unchanged = Plan(OLD, OLD, figures={"files_total": 4})
+    assert SeveralHosts((unchanged,) * 3).run().status == "unchanged"
+    assert SeveralHosts((unchanged, PLAN, unchanged)).run().status == "deployed"
+
+
+def test_a_failure_on_one_of_several_closes_all() -> None:
+    """Each host undoes, and somebody looks that it did."""
+    world = SeveralHosts()
+    world.sessions[1].answers["upload"] = DeployFailed("web2: no space")
+    result = world.run()
+    assert (result.status, result.error is not None and result.error.message) == ("failed", "web2: no space")
+    assert [session.closed for session in world.sessions] == [[True]] * 3

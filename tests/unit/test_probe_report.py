@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deployer.latency import Forgotten, Mark, Sample, latency_line, report
+from deployer.latency import Forgotten, Mark, Sample, latency_line, merge, report
 
 GOOD = [Sample(at / 10, 0.01, good=True) for at in range(10)]
 
@@ -41,7 +41,7 @@ def test_counting_starts_at_the_first_good_answer() -> None:
 def test_never_a_good_answer() -> None:
     """Nothing is counted where nothing was good, and the reasons say why."""
     seen = report([bad(0), bad(1)])
-    assert (seen.requests, seen.dropped, seen.reasons) == (0, 0, (("status 500", 2),))
+    assert (seen.requests, seen.dropped, seen.reasons) == (0, 0, (("status 500", 1),))
     assert latency_line(seen) == ""
 
 
@@ -77,6 +77,25 @@ def test_forgotten_requests_still_count() -> None:
     seen = report([bad(1), *GOOD[2:]], forgotten=Forgotten(100, 3))
     assert (seen.requests, seen.dropped) == (109, 4)
     assert len(seen.samples) == 9
+
+
+def test_several_probes_are_one() -> None:
+    """Counts are added, percentiles are over all, the gap is one probe's longest; what came before counting is left out."""
+    slow = [Sample(at / 10, 0.05, good=True) for at in range(10)]
+    marks = [Mark("switch", 0.5)]
+    seen = merge([report([bad(-0.1), *GOOD], marks), report([*slow, bad(1.4)], marks)])
+    assert (seen.requests, seen.dropped, seen.reasons) == (21, 1, (("status 500", 1),))
+    assert (seen.p50_ms, seen.p99_ms) == (10.0, 50.0)
+    assert seen.longest_gap_ms == pytest.approx(460)
+    assert seen.samples[0].start == 0.0
+    assert latency_line(seen).count("│") == 1
+    assert latency_line(seen).count("!") == 1
+
+
+def test_one_probe_alone_is_itself() -> None:
+    """Nothing is lost of it."""
+    alone = report([bad(-0.1), *GOOD])
+    assert merge([alone]) is alone
 
 
 def test_line_shows_drops_and_the_switch() -> None:

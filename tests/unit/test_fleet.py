@@ -1,0 +1,109 @@
+"""The hosts of a deploy: reached together, locked in one order, and never left open."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+
+from deployer.engine import Steps
+from deployer.errors import ConnectionRefused, LockHeld
+from deployer.fleet import Connecting, Destination, leave, open_all
+from deployer.plan import Effect, Request
+from deployer.ports import Session
+from tests.fakes import FakeClock, FakeSession, FakeTransport, RecordedReports
+
+LOCK = Request("lock", Effect.WRITE)
+
+
+def destination(name: str, session: Session | None = None, error: BaseException | None = None) -> Destination:
+    transport = FakeTransport(session or FakeSession(), host=f"deploy@{name}:22", error=error)
+    return Destination(transport, lambda _plan: None, name)
+
+
+def steps() -> Steps:
+    return Steps(RecordedReports(), FakeClock())
+
+
+def test_all_are_connected_at_the_same_time() -> None:
+    """Each waits for the others, so one after the other would never end; the sessions come in the hosts' order."""
+    barrier = threading.Barrier(3)
+    sessions = [FakeSession() for _ in range(3)]
+
+    class Waiting(FakeTransport):
+        def open(self, program: str) -> Session:
+            barrier.wait(5)
+            return super().open(program)
+
+    destinations = [Destination(Waiting(session), lambda _plan: None, str(n)) for n, session in enumerate(sessions)]
+    opened = Connecting(destinations, "the program", steps()).wait()
+    assert all(one is other for one, other in zip(opened, sessions, strict=True))
+
+
+def test_one_that_refuses_closes_the_others() -> None:
+    """Those that are open, and those that open later."""
+    refused = ConnectionRefused("nobody is there")
+    later, closed = threading.Event(), threading.Event()
+
+    class Closing(FakeSession):
+        def close(self, *, wait: bool = True) -> None:
+            super().close(wait=wait)
+            closed.set()
+
+    open_now, open_later = FakeSession(), Closing()
+
+    class Slow(FakeTransport):
+        def open(self, program: str) -> Session:
+            later.wait(5)
+            return open_later
+
+    destinations = [
+        destination("web1", open_now),
+        destination("web2", error=refused),
+        Destination(Slow(open_later), lambda _plan: None, "web3"),
+    ]
+    connecting = Connecting(destinations, "the program", steps())
+    with pytest.raises(ConnectionRefused) as caught:
+        connecting.wait()
+    assert caught.value is refused
+    assert open_now.closed in ([False], [])  # it may have been slower than the refusal
+    later.set()
+    assert closed.wait(5)
+
+
+def test_the_same_host_is_locked_first_by_everybody() -> None:
+    """The first by name, whatever the order in deploy.toml: then nobody holds what another waits for."""
+    order: list[str] = []
+
+    def session(name: str) -> FakeSession:
+        return FakeSession({"lock": lambda: order.append(name)})
+
+    names = ("web3", "web1", "web2")
+    sessions = [session(name) for name in names]
+    replies = open_all([destination(name) for name in names], sessions, (LOCK,))
+    assert order[0] == "web1"
+    assert sorted(order) == ["web1", "web2", "web3"]
+    assert [len(each) for each in replies] == [1, 1, 1]
+
+
+def test_a_held_lock_on_the_first_host_asks_no_other() -> None:
+    """They stay free for whoever holds it."""
+    sessions = [FakeSession(), FakeSession({"lock": LockHeld("anna has it")})]
+    with pytest.raises(LockHeld):
+        open_all([destination("web2"), destination("web1")], sessions, (LOCK,))
+    assert sessions[0].sent == []
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_all_are_left_together(count: int) -> None:
+    """Each host may take its seconds to undo, at the same time as the others."""
+    barrier = threading.Barrier(count)
+
+    class Undoing(FakeSession):
+        def close(self, *, wait: bool = True) -> None:
+            barrier.wait(5)
+            super().close(wait=wait)
+
+    sessions = [Undoing() for _ in range(count)]
+    leave(sessions, wait=True)
+    assert [session.closed for session in sessions] == [[True]] * count
