@@ -41,7 +41,7 @@ def test_counting_starts_at_the_first_good_answer() -> None:
 def test_never_a_good_answer() -> None:
     """Nothing is counted where nothing was good, and the reasons say why."""
     seen = report([bad(0), bad(1)])
-    assert (seen.requests, seen.dropped, seen.reasons) == (0, 0, (("status 500", 1),))
+    assert (seen.requests, seen.dropped, seen.reasons) == (0, 0, (("status 500", 2),))
     assert latency_line(seen) == ""
 
 
