@@ -33,6 +33,8 @@ do_site() {
         fail failed "the state in $state was written by a newer deployer (version $line): use that one"
 }
 
+sticky() { case $(stat -c %a "$1") in [1357]???) ;; *) false ;; esac }
+
 foreign() { # DIRECTORY of another user
     fail failed "$1 on the host belongs to $(stat -c %U "$1"), not to $(id -un): log in as that user, or sudo chown -R $(id -un) '$root'"
 }
@@ -62,7 +64,7 @@ find_live() { # sets $kind (link, directory, none) and $live (a release name, or
 
 make_state() {
     writable "$parent" || fail failed "$(id -un) cannot write to $parent on the host: sudo chown $(id -un) '$parent'"
-    if [ -k "$parent" ] && [ -d "$target" ] && [ ! -L "$target" ] && [ "$(id -u)" != 0 ] &&
+    if [ -d "$target" ] && [ ! -L "$target" ] && [ "$(id -u)" != 0 ] && sticky "$parent" &&
         case " $(stat -c %u "$parent") $(stat -c %u "$target") " in *" $(id -u) "*) false ;; esac then
         fail failed "$target on the host belongs to $(stat -c %U "$target"), in a directory with the sticky bit, so $(id -un) cannot replace it: sudo chown -R $(id -un) '$target'"
     fi
