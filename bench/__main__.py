@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import argparse
 import compileall
-import os
+import shutil
 import sys
 import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from bench import contenders, limits, report
+from bench import contenders, hosts, huge, limits, report
 from bench.cases import BARE_SSH, CASES, LINK_RATE, ROUND_TRIP, Case, checks
-from bench.contenders import Contender
+from bench.contenders import DEPLOYER, Contender
+from bench.machine import mood
 from bench.measure import Reading, RunFailed, median, run
 from bench.server import address_of, start_server
 from bench.site import Shape, Site
@@ -25,7 +26,7 @@ __all__ = ["main"]
 ROOT = Path(__file__).resolve().parent.parent
 PAGE = ROOT / "docs" / "benchmarks.md"
 QUICK = Shape(pages=800, binaries=200)
-SPECIAL = ("scp", "big", "imports")
+SPECIAL = ("scp", "hosts", "huge", "big", "imports")
 SCP_FILES = 200
 BIG_SIZE = 4 * 1024**3
 
@@ -36,6 +37,7 @@ class Bench:
     def __init__(self, folder: Path, server: Sshd, relay: Relay, options: argparse.Namespace) -> None:
         """Make the site below ``folder``; the server's targets are there too."""
         self.folder, self.server, self.relay = folder, server, relay
+        self.before = mood()
         self.runs: int = options.runs
         self.cases: list[str] = options.cases
         self.quick: bool = options.quick
@@ -51,7 +53,7 @@ class Bench:
     def sections(self) -> Iterator[str]:
         """Measure everything that was asked for, a section of the report at a time."""
         self.site.make()
-        yield report.introduction(self.site.shape, self.site.size(), self.runs, self.folder)
+        yield report.introduction(self.site.shape, self.site.size(), self.runs, self.folder, self.before)
         if self.quick:
             yield "A quick run: the targets are those of the full site, and too tight for a small one.\n"
         if not contenders.deployer_exists():
@@ -65,6 +67,7 @@ class Bench:
             readings = self._measure(case)
             yield report.case_section(case, readings, checks(case, readings, self.scp))
         if contenders.deployer_exists():
+            yield from self._large_sections()
             yield from self._limits()
 
     def _measure_scp(self) -> str:
@@ -98,14 +101,20 @@ class Bench:
         return {name: median(found) for name, found in readings.items()}
 
     def _deploy(self, contender: Contender) -> Reading:
-        print(f"  {contender.name} ...", end="", file=sys.stderr, flush=True)
-        os.sync()  # else the disk is busy with the last run's files
-        reading = run(contender.commands(self.site.root), self.folder / "log", self.relay)
-        print(f" {reading.seconds:.2f} s", file=sys.stderr)
-        contenders.check_live(self.site, contender.live)
-        if contender.name == "deployer run":
+        reading = contender.deploy(self.site, self.folder / "log", self.relay)
+        if contender.name == DEPLOYER:
             self.peak = max(self.peak, reading.peak)
         return reading
+
+    def _large_sections(self) -> Iterator[str]:
+        """Those that need room: what the cases have deployed is removed first, and what each of them makes after it."""
+        shutil.rmtree(self.folder / "www", ignore_errors=True)
+        if "hosts" in self.cases:
+            with tempfile.TemporaryDirectory(dir=self.folder) as name:
+                yield hosts.section(self.site, Path(name), self.runs)
+        if "huge" in self.cases:
+            with tempfile.TemporaryDirectory(dir=self.folder) as name:
+                yield huge.section(Path(name), self.address, self.relay, quick=self.quick)
 
     def _limits(self) -> Iterator[str]:
         rows = []
@@ -144,7 +153,9 @@ def _limit(name: str, measured: float, allowed: float, unit: str) -> tuple[str, 
 def _options(arguments: list[str]) -> argparse.Namespace:
     names = [*(case.name for case in CASES), *SPECIAL]
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="a site of 1,000 files and a 256 MiB file: a smoke test")
+    parser.add_argument(
+        "--quick", action="store_true", help="sites of 1,000 and 2,000 files and a 256 MiB file: a smoke test"
+    )
     parser.add_argument("--cases", nargs="+", choices=names, default=names, help="only these (default: all)")
     parser.add_argument("--runs", type=int, default=3, help="how often each contender runs in each case (default: 3)")
     parser.add_argument(

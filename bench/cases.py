@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from bench.contenders import DEPLOYER, RSYNC
 from bench.measure import Reading
 from bench.site import Site
 
-__all__ = ["BARE_SSH", "CASES", "LINK_RATE", "ROUND_TRIP", "Case", "Check", "checks"]
+__all__ = ["BARE_SSH", "BY_NAME", "CASES", "LINK_RATE", "ROUND_TRIP", "Case", "Check", "checks"]
 
 ROUND_TRIP = 0.050  # seconds
 LINK_RATE = 100  # Mbit/s in each direction
 SCP_LIMIT = 0.02
-RSYNC = "rsync -az + swap"
 BARE_SSH = "ssh host true"
 
 
@@ -53,11 +53,13 @@ CASES = (
     Case("footers", "every page's footer changed", Site.change_footers, of_rsync=1.0),
 )
 
+BY_NAME = {case.name: case for case in CASES}
+
 
 def checks(case: Case, readings: dict[str, Reading], scp: float | None) -> list[Check]:
     """The case's targets; ``scp`` is the seconds of ``scp -r`` of all files."""
     ssh = readings[BARE_SSH].seconds
-    ours = readings.get("deployer run")
+    ours = readings.get(DEPLOYER)
     seconds = ours.seconds if ours else None
     found = [_factor(case.of_rsync, RSYNC, readings[RSYNC].seconds, seconds)]
     if case.of_ssh is not None:

@@ -12,36 +12,48 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.measure import Pipeline
+from bench.measure import Pipeline, Reading, run
 from bench.server import Address
 from bench.site import Site
+from tests.relay import Relay
 
-__all__ = ["Contender", "bare_ssh", "check_live", "deployer", "deployer_exists", "peers", "scp_part"]
+__all__ = ["DEPLOYER", "RSYNC", "Contender", "bare_ssh", "deployer", "deployer_exists", "peers", "scp_part"]
 
+DEPLOYER = "deployer run"
+RSYNC = "rsync -az + swap"
 SAMPLE = 37
 
 
 @dataclass(frozen=True)
 class Contender:
-    """One way to deploy: its commands for a source folder, and the folder on the server that is its own.
+    """One way to deploy: its commands for a source folder, and the folder that is its own, on each server that it goes to.
 
     ``once`` marks one whose cost is the same in every run and large: it is measured once a case.
     """
 
     name: str
-    home: Path
+    homes: tuple[Path, ...]
     commands: Callable[[Path], tuple[Pipeline, ...]]
     once: bool = False
 
-    @property
-    def live(self) -> Path:
-        """What visitors see."""
-        return self.home / "site"
-
     def empty(self) -> None:
-        """Make the server as if nothing had ever been deployed."""
-        shutil.rmtree(self.home, ignore_errors=True)
-        self.home.mkdir(parents=True)
+        """Make the servers as if nothing had ever been deployed."""
+        for home in self.homes:
+            shutil.rmtree(home, ignore_errors=True)
+            home.mkdir(parents=True)
+
+    def deploy(self, site: Site, log: Path, *relays: Relay, limit: float = 300) -> Reading:
+        """Measure one deploy through ``relays``, and compare what visitors see with the site.
+
+        Raises RunFailed, and AssertionError when it is not the same.
+        """
+        print(f"  {self.name} ...", end="", file=sys.stderr, flush=True)
+        os.sync()  # else the disk is busy with the last run's files
+        reading = run(self.commands(site.root), log, *relays, limit=limit)
+        print(f" {reading.seconds:.2f} s", file=sys.stderr)
+        for home in self.homes:
+            _check_live(site, home / "site")
+        return reading
 
 
 def deployer_exists() -> bool:
@@ -70,13 +82,13 @@ def deployer(address: Address, home: Path) -> Contender:
         words = [word for pair in options.items() for word in pair]
         return (((sys.executable, "-m", "deployer", "run", "--json", *words),),)
 
-    return Contender("deployer run", home, commands)
+    return Contender(DEPLOYER, (home,), commands)
 
 
 def peers(address: Address, folder: Path) -> list[Contender]:
     """rsync twice and tar, each followed by the switch of a link as careful people do it."""
     return [
-        _rsync("rsync -az + swap", "-az", address, folder / "rsync"),
+        _rsync(RSYNC, "-az", address, folder / "rsync"),
         _rsync("rsync -azc + swap", "-azc", address, folder / "rsync-checksum"),
         _tar(address, folder / "tar"),
     ]
@@ -92,7 +104,7 @@ def scp_part(site: Site, address: Address, part: Path, home: Path, files: int) -
     return ((("scp", "-q", "-r", *address.options(), *port, str(part), f"{address.destination}:{home}"),),)
 
 
-def check_live(site: Site, live: Path) -> None:
+def _check_live(site: Site, live: Path) -> None:
     """Raise AssertionError unless ``live`` has the site's files and no others, with its contents.
 
     Names and sizes are compared for all, contents for the changed files and a sample of the others.
@@ -112,7 +124,7 @@ def _rsync(name: str, flags: str, address: Address, home: Path) -> Contender:
         copy = ("rsync", flags, "--delete", "-e", shell, f"{source}/", target)
         return ((copy,), ((*address.ssh(), address.destination, _swap(home, "files")),))
 
-    return Contender(name, home, commands)
+    return Contender(name, (home,), commands)
 
 
 def _tar(address: Address, home: Path) -> Contender:
@@ -126,7 +138,7 @@ def _tar(address: Address, home: Path) -> Contender:
         pack = ("tar", "-cz", "-C", str(source), ".")
         return ((pack, (*address.ssh(), address.destination, unpack)),)
 
-    return Contender("tar to ssh + swap", home, commands, once=True)
+    return Contender("tar to ssh + swap", (home,), commands, once=True)
 
 
 def _swap(home: Path, folder: str) -> str:

@@ -34,20 +34,18 @@ class Reading:
     received: int = 0
 
 
-def run(pipelines: Sequence[Pipeline], log: Path, relay: Relay | None = None, limit: float = 300) -> Reading:
+def run(pipelines: Sequence[Pipeline], log: Path, *relays: Relay, limit: float = 300) -> Reading:
     """Run the pipelines one after another and measure them together; none may take longer than ``limit`` seconds.
 
-    ``log`` receives their output. Raises RunFailed.
+    ``log`` receives their output; the bytes are those through all ``relays``. Raises RunFailed.
     """
-    before = relay.traffic() if relay else None
+    before = _carried(relays)
     start = time.perf_counter()
     with log.open("wb") as output:
         peaks = [_run_one(pipeline, output, log, limit) for pipeline in pipelines]
     seconds = time.perf_counter() - start
-    if relay is None or before is None:
-        return Reading(seconds, max(peaks))
-    after = relay.traffic()
-    return Reading(seconds, max(peaks), after.sent - before.sent, after.received - before.received)
+    sent, received = (now - then for now, then in zip(_carried(relays), before, strict=True))
+    return Reading(seconds, max(peaks), sent, received)
 
 
 def median(readings: Sequence[Reading]) -> Reading:
@@ -58,6 +56,11 @@ def median(readings: Sequence[Reading]) -> Reading:
         int(statistics.median(reading.sent for reading in readings)),
         int(statistics.median(reading.received for reading in readings)),
     )
+
+
+def _carried(relays: Sequence[Relay]) -> tuple[int, int]:
+    traffic = [relay.traffic() for relay in relays]
+    return sum(each.sent for each in traffic), sum(each.received for each in traffic)
 
 
 def _run_one(pipeline: Pipeline, output: IO[bytes], log: Path, limit: float) -> int:

@@ -8,16 +8,17 @@ import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
-from bench.cases import BARE_SSH, LINK_RATE, ROUND_TRIP, RSYNC, Case, Check
+from bench.cases import BARE_SSH, LINK_RATE, ROUND_TRIP, Case, Check
+from bench.contenders import RSYNC
+from bench.machine import Mood, file_system
 from bench.measure import Reading
 from bench.site import Shape
 
-__all__ = ["case_section", "introduction", "table"]
+__all__ = ["case_section", "comparison", "introduction", "table"]
 
 
-def introduction(shape: Shape, size: int, runs: int, folder: Path) -> str:
-    """What was measured, and on what."""
-    load = ", ".join(f"{value:.1f}" for value in os.getloadavg())
+def introduction(shape: Shape, size: int, runs: int, folder: Path, before: Mood) -> str:
+    """What was measured, and on what; ``before`` is how busy the machine was with other things."""
     kernel, python = f"{platform.system()} {platform.release()}", f"Python {platform.python_version()}"
     tools = f"{_first_line('ssh', '-V')}; {_first_line('rsync', '--version')}"
     return f"""# Benchmarks
@@ -29,10 +30,11 @@ Written by `python -m bench --write`; every number of a table comes from the sam
 - The link: {ROUND_TRIP * 1e3:.0f} ms round trip and {LINK_RATE} Mbit/s each way; a relay in front of a
   real OpenSSH server. "sent" and "received" are bytes on the link.
 - Medians of {runs} runs (one for tar and scp, which cost the same in every case), the contenders in turn. Each keeps its
-  own target on the server, and what it deployed is compared with the site. All files are on {_file_system(folder)}.
+  own target on the server, and what it deployed is compared with the site. All files are on
+  {file_system(folder)}.
 - The swap is a second `ssh` that renames a link over the live one; tar does it in its own connection. rsync goes into
   the same folder every time, so its files change while visitors read them; deployer's releases are whole.
-- The machine: {os.cpu_count()} cores, {kernel}, {python}, load {load} at the start.
+- The machine: {os.cpu_count()} cores, {kernel}, {python}, {before}.
   {tools}.
 """
 
@@ -56,6 +58,12 @@ def case_section(case: Case, readings: dict[str, Reading], checks: Sequence[Chec
     return f"## {case.title[0].upper()}{case.title[1:]}\n\n{table(columns, rows)}\n\n{lines}\n"
 
 
+def comparison(base: str, rows: Sequence[tuple[str, Reading, Reading]]) -> str:
+    """A row per reading: its name, itself, and the one that it is compared with, which ``base`` names."""
+    columns = ("", "seconds", f"x {base}", "sent MB", "received MB", "memory MB")
+    return table(columns, [_compared(*row) for row in rows])
+
+
 def table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """A Markdown table with the first column to the left and the others to the right."""
     widths = [max(len(row[number]) for row in [columns, *rows]) for number in range(len(columns))]
@@ -68,10 +76,15 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join([line(columns), rule, *map(line, rows)])
 
 
-def _file_system(folder: Path) -> str:
-    """Its type, by the longest mount point above the folder (proc(5), ``mounts``)."""
-    mounts = (line.split()[1:3] for line in Path("/proc/mounts").read_text("utf-8").splitlines())
-    return max((len(point), kind) for point, kind in mounts if folder.is_relative_to(point))[1]
+def _compared(name: str, reading: Reading, base: Reading) -> tuple[str, ...]:
+    return (
+        name,
+        f"{reading.seconds:.2f}",
+        f"{reading.seconds / base.seconds:.2f}",
+        f"{reading.sent / 1e6:.2f}",
+        f"{reading.received / 1e6:.2f}",
+        f"{reading.peak / 1e6:.0f}",
+    )
 
 
 def _first_line(*command: str) -> str:

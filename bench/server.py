@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -45,9 +46,10 @@ class Address:
         return f"{self.user}@127.0.0.1"
 
 
-def start_server(folder: Path) -> Sshd:
-    """A throw-away server with its keys in ``folder``; scp needs its file transfer subsystem."""
-    return Sshd(folder, config=["Subsystem sftp internal-sftp", "PrintMotd no"], host_key_types=["ed25519"])
+def start_server(folder: Path, before: Sequence[str] = ()) -> Sshd:
+    """A throw-away server with its keys in ``folder``; scp needs its file transfer subsystem. For ``before`` see Sshd."""
+    config = ("Subsystem sftp internal-sftp", "PrintMotd no")
+    return Sshd(folder, config=config, host_key_types=["ed25519"], before=before)
 
 
 def address_of(server: Sshd, port: int) -> Address:
