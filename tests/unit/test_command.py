@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import subprocess
 from pathlib import Path
 
@@ -64,11 +65,12 @@ def test_every_login_shell_starts_it(name: str, tmp_path: Path) -> None:
 
 
 @given(st.text(st.characters(exclude_characters="\0", codec="utf-8")))
-def test_the_encoding_is_one_line_of_printable_ascii(text: str) -> None:
-    """Whatever the program, no byte of it can end the line, or mean something to a terminal."""
-    encoded = encode_program(text)
-    assert encoded.endswith(b"\n")
-    assert all(0x20 <= byte < 0x7F for byte in encoded[:-1])
+def test_the_encoding_is_a_line_of_printable_ascii_and_the_packed_program(text: str) -> None:
+    """The line is all that the constant command reads by itself: it may hold nothing that ``printf %b`` would change."""
+    line, _, packed = encode_program(text).partition(b"\n")
+    assert all(0x20 <= byte < 0x7F and byte != ord("\\") for byte in line)
+    assert f"bs={len(packed)} ".encode() in line
+    assert gzip.decompress(packed) == text.encode("utf-8", "surrogateescape")
 
 
 @settings(max_examples=40, deadline=None)

@@ -42,20 +42,24 @@ class Memory:
         if self.broken:
             raise ConnectionResetError("the cable is cut")
         self.sent += data
-        if not self._heard and self.sent.count(b"\n") >= 2:
+        if not self._heard and b"\n" in self._lines:
             self._heard = True
             for piece in self.host(self.mark):
                 self._answers.put(piece)
 
     @property
     def mark(self) -> bytes:
-        """The second line; the program is the first."""
-        return bytes(self.sent).split(b"\n")[1]
+        """The first line behind the program."""
+        return self._lines.split(b"\n")[0]
 
     @property
     def requests(self) -> bytes:
         """What came behind program and mark."""
-        return bytes(self.sent).split(b"\n", 2)[2]
+        return self._lines.split(b"\n", 1)[1]
+
+    @property
+    def _lines(self) -> bytes:
+        return bytes(self.sent).removeprefix(encode_program(PROGRAM))
 
     def receive(self) -> bytes:
         return self._answers.get()
