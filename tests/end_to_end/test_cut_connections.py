@@ -15,7 +15,7 @@ from tests.sshd import Sshd, sshd_for_tests
 
 LIMIT = 5_000_000
 UNDO_SECONDS = 10.0
-EARLY = 8
+EARLY = 5
 
 
 @pytest.fixture
@@ -91,7 +91,7 @@ def test_a_line_that_breaks_at_any_byte(remote: Deployment, sshd: Sshd) -> None:
         remote.deploy()
         whole = relay.traffic().sent + relay.traffic().received
     early = [whole * point // EARLY + 1 for point in range(EARLY)]
-    late = [whole - back for back in range(2400, 0, -400)]  # around the switch and the confirmation
+    late = [whole - back for back in range(2400, 0, -600)]  # around the switch and the confirmation
     codes = []
     for limit in (*early, *late, whole + 4000):
         live = remote.served()
