@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import queue
 import threading
 from collections.abc import Callable, Sequence
@@ -10,7 +11,7 @@ from functools import partial
 
 from deployer.engine import Gate, Steps
 from deployer.parallel import together
-from deployer.plan import Plan, Reply, Request, step_name
+from deployer.plan import Effect, Plan, Reply, Request, step_name
 from deployer.ports import Session, Transport
 
 __all__ = ["Connecting", "Destination", "leave", "open_all"]
@@ -78,16 +79,22 @@ class Connecting:
 def open_all(
     destinations: Sequence[Destination], sessions: Sequence[Session], opening: tuple[Request, ...]
 ) -> tuple[tuple[Reply, ...], ...]:
-    """Perform ``opening``, which takes the lock, on every host; the replies in their order.
+    """Perform ``opening`` on every host; the replies in their order. Its first writing request takes the lock.
 
-    One host comes first, the same for everybody who deploys to the same ones: two deploys that each hold what the other
-    waits for would both wait in vain.
+    One host is locked before all others, the same by everybody who deploys to the same ones: two deploys that each hold
+    what the other waits for would both wait in vain. What it says besides is waited for together with the others.
     """
+    if len(sessions) == 1:
+        return (sessions[0].perform(*opening),)
     first = min(range(len(sessions)), key=lambda number: destinations[number].transport.host)
-    replies = {first: sessions[first].perform(*opening)}
-    others = [number for number in range(len(sessions)) if number != first]
-    replies |= dict(zip(others, together([partial(sessions[each].perform, *opening) for each in others]), strict=True))
-    return tuple(replies[number] for number in range(len(sessions)))
+    stream = sessions[first].stream(opening)
+    locking = next(number for number, request in enumerate(opening) if request.effect is Effect.WRITE)
+    locked = tuple(itertools.islice(stream, locking + 1))
+
+    def ask(number: int) -> tuple[Reply, ...]:
+        return (*locked, *stream) if number == first else sessions[number].perform(*opening)
+
+    return together([partial(ask, number) for number in range(len(sessions))])
 
 
 def leave(sessions: Sequence[Session], *, wait: bool) -> None:

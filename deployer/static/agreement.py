@@ -32,4 +32,5 @@ def level(hosts: tuple[Facts, ...], bases: tuple[Base, ...]) -> tuple[Base, ...]
     same = len({host.live for host in hosts}) == 1 and hosts[0].live and all(base.recorded for base in bases)
     if len(hosts) == 1 or same:
         return bases
-    return tuple(replace(base, linking=False, copying=False) for base in bases)
+    copied = {id(base): replace(base, linking=False, copying=False) for base in bases}
+    return tuple(copied[id(base)] for base in bases)

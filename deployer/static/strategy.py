@@ -11,7 +11,7 @@ from pathlib import Path
 
 from deployer.config import Config
 from deployer.parallel import together
-from deployer.plan import Plan, Request, ServedFile, Step, step_name
+from deployer.plan import Plan, Reply, Request, ServedFile, Step, step_name
 from deployer.ports import Answer, Reporter
 from deployer.release import ReleaseName, new_name, short
 from deployer.static import requests
@@ -34,11 +34,12 @@ __all__ = ["StaticStrategy"]
 
 @dataclass(frozen=True, slots=True)
 class _Release:
-    """What is made on one host: the wanted files, and beside them those ``retained`` of the release before."""
+    """What is made out of one base: the wanted files, and beside them those ``retained`` of the release before."""
 
     name: ReleaseName
     whole: Manifest
     retained: tuple[Retained, ...]
+    changes: Changes
     modified: int
     """The modification time of what is new in it, in Unix seconds."""
 
@@ -128,17 +129,32 @@ class StaticStrategy:
             if len(answers) > 1:
                 together([partial(answer.session.perform, requests.conclude("always")) for answer in answers])
             return tuple(map(self._unchanged, hosts, healed))
-        bases = level(hosts, together([partial(self._base, *each) for each in zip(answers, hosts, strict=True)]))
+        said = together([partial(self._said, *each) for each in zip(answers, hosts, strict=True)])
+        known: dict[tuple[bytes | None, ...], Base] = {}
+        bases = level(hosts, tuple(map(partial(self._base, known), answers, hosts, said)))
         name, adopted = self._names(hosts[0], adopting=any(facts.kind == "directory" for facts in hosts))
-        plan = partial(self._plan, name, adopted)
-        return tuple(map(plan, hosts, bases, healed))
+        # Hosts that hold the same get the same, which is worked out once.
+        made = {id(base): self._release(name, hosts[0], base) for base in bases}
+        return tuple(
+            self._plan(made[id(base)], adopted, facts, texts)
+            for base, facts, texts in zip(bases, hosts, healed, strict=True)
+        )
 
-    def _base(self, answer: Answer, facts: Facts) -> Base:
-        said = answer.replies[2]
-        if facts.unchanged:
-            # It sent no manifest, because it has what is wanted; another host differs, though.
-            (said,) = answer.session.perform(requests.facts(""))
-        base = read_base(said, copying=answer.replies[-1].text("copying") == "yes")
+    def _said(self, answer: Answer, facts: Facts) -> Reply:
+        if not facts.unchanged:
+            return answer.replies[2]
+        # It sent no manifest, because it has what is wanted; another host differs, though.
+        (again,) = answer.session.perform(requests.facts(""))
+        return again
+
+    def _base(self, known: dict[tuple[bytes | None, ...], Base], answer: Answer, facts: Facts, said: Reply) -> Base:
+        copying = answer.replies[-1].text("copying")
+        key = (said.raw("manifest"), said.raw("retained"), copying.encode())
+        if key in known:
+            return known[key]
+        base = read_base(said, copying=copying == "yes")
+        if base is not None and base.recorded:
+            known[key] = base
         if base is None:
             # A damaged manifest means "send more": what is really there is hashed, and only that is linked.
             (again,) = answer.session.perform(requests.inventory(facts.live))
@@ -161,10 +177,8 @@ class StaticStrategy:
     def _unchanged(self, facts: Facts, healed: tuple[str, ...]) -> Plan:
         return Plan(facts.live, facts.live, self._commit, figures=self._totals(), warnings=healed)
 
-    def _plan(self, name: ReleaseName, adopted: str, facts: Facts, base: Base, healed: tuple[str, ...]) -> Plan:
-        target = self._config.static.target
-        made = self._release(name, facts, base)
-        changes = compare(base, made.whole)
+    def _plan(self, made: _Release, adopted: str, facts: Facts, healed: tuple[str, ...]) -> Plan:
+        target, name, changes = self._config.static.target, made.name, made.changes
         check_limits(facts, changes, made.whole, target, name.directory)
         totals = self._totals() | {"files_uploaded": len(changes.sent), "files_deleted": changes.deleted}
         previous = adopted if facts.kind == "directory" else facts.live
@@ -203,7 +217,7 @@ class StaticStrategy:
         retained = retain(own, base.retained, self._wanted, patterns=asked.patterns, days=asked.days, now=facts.now)
         entries = (*self._wanted.entries, *(each.entry for each in retained))
         whole = Manifest(tuple(sorted(entries, key=lambda entry: entry.path))) if retained else self._wanted
-        return _Release(name, whole, retained, max(name.time, facts.newest_time + 1))
+        return _Release(name, whole, retained, compare(base, whole), max(name.time, facts.newest_time + 1))
 
     def _prepare(self, facts: Facts, changes: Changes, made: _Release, totals: dict[str, int]) -> tuple[Step, ...]:
         tree = Tree(made.whole, changes, self._record(made), made.modified, facts.codec)

@@ -333,7 +333,7 @@ class SeveralHosts:
     def __post_init__(self) -> None:
         self.sessions = [FakeSession() for _ in self.plans]
         self.reports = RecordedReports()
-        self.strategy = FakeStrategy(PLAN, plans=self.plans)
+        self.strategy = FakeStrategy(PLAN, plans=self.plans, asks=(Request("lock", Effect.WRITE),))
 
     def run(self) -> Result:
         names = [f"web{number}" for number, _ in enumerate(self.plans, 1)]

@@ -13,12 +13,16 @@ from deployer.plan import Effect, Request
 from deployer.ports import Session
 from tests.fakes import FakeClock, FakeSession, FakeTransport, RecordedReports
 
-LOCK = Request("lock", Effect.WRITE)
+SITE, LOCK = Request("site", Effect.READ), Request("lock", Effect.WRITE)
 
 
 def destination(name: str, session: Session | None = None, error: BaseException | None = None) -> Destination:
     transport = FakeTransport(session or FakeSession(), host=f"deploy@{name}:22", error=error)
     return Destination(transport, lambda _plan: None, name)
+
+
+def require(happened: bool) -> None:
+    assert happened
 
 
 def steps() -> Steps:
@@ -84,6 +88,16 @@ def test_the_same_host_is_locked_first_by_everybody() -> None:
     assert order[0] == "web1"
     assert sorted(order) == ["web1", "web2", "web3"]
     assert [len(each) for each in replies] == [1, 1, 1]
+
+
+def test_what_comes_behind_the_lock_is_waited_for_together() -> None:
+    """The first host takes long to say what it has: the others are asked meanwhile."""
+    asked = threading.Event()
+    facts = Request("facts", Effect.READ)
+    first, other = FakeSession({"facts": lambda: require(asked.wait(5))}), FakeSession({"lock": asked.set})
+    replies = open_all([destination("web1"), destination("web2")], [first, other], (SITE, LOCK, facts))
+    assert asked.is_set()
+    assert [len(each) for each in replies] == [3, 3]
 
 
 def test_a_held_lock_on_the_first_host_asks_no_other() -> None:
