@@ -241,9 +241,9 @@ def closing(source: str, position: int) -> int:
 
 
 def shell_messages(path: Path) -> Iterator[str]:
-    """What ``fail CODE`` and ``cannot`` say in a program of the host's; a text in a variable is looked up."""
+    """What ``fail CODE``, ``cannot`` and warnings say in a program of the host's; a text in a variable is looked up."""
     source = path.read_text("utf-8")
-    for match in re.finditer(r"\b(fail [a-z]+|cannot) (?=[\"'])", source):
+    for match in re.finditer(r"\b(fail [a-z]+|fact (?:warning|healed)|cannot) (?=[\"'])", source):
         text = shell_text(source, match.end())
         variable = re.match(r'"\$(\w+)"', source[match.end() :])
         if variable and (assigned := re.search(rf"^{variable[1]}=(?=[\"'])", source, re.MULTILINE)):
@@ -264,7 +264,8 @@ def test_messages_of_the_host_are_found() -> None:
     assert len([message for path in SCRIPTS for message in shell_messages(path)]) > 40
 
 
-ERRORS = {*errors.__all__, "LoginRefused", "HostKeyRefused", "WebError", "ConnectionError"}
+ERRORS = {*errors.__all__, "LoginRefused", "HostKeyRefused", "ConnectionError", "WebError", "_Finding"}
+BEHIND_A_KIND = {"WebError", "_Finding"}  # the message is their second argument
 
 
 def texts_of(node: ast.expr | None) -> str:
@@ -299,7 +300,7 @@ def python_messages(path: Path) -> Iterator[str]:
             name = getattr(call.func, "id", "") if isinstance(call, ast.Call) else ""
             if name not in ERRORS or not isinstance(call, ast.Call) or not call.args:
                 continue
-            given = call.args[1 if name == "WebError" else 0]
+            given = call.args[1 if name in BEHIND_A_KIND and len(call.args) > 1 else 0]
             if isinstance(given, ast.Name):
                 yield from (texts_of(value) for variable, value in assignments(function) if variable == given.id)
             else:
