@@ -35,6 +35,7 @@ class Answers:
         named = {name: text for name, text in variables.items() if name != _ENVIRONMENT}
         self.values = {option.key: _of_variable(option, named.get(option.variable, "")) for option in OPTIONS} | given
         self.values = {key: value for key, value in self.values.items() if value not in ("", ())}
+        self._empty = {key for key, value in given.items() if value == ""}
         unknown = {key: value for key, value in _ANY.items() if key not in self.values}
         load(None, flags=unknown | given, variables=named, directory=directory)
 
@@ -47,10 +48,11 @@ class Answers:
     ) -> None:
         """Make sure that there is a value: the given one, a person's, or the proposal.
 
+        A flag that was given as the empty text means none, where that is ``optional``.
         Without a person, a proposal counts only if it may be taken ``unattended``; what is lacking then and not
         ``optional`` is noted as missing.
         """
-        if key in self.values:
+        if key in self.values or (optional and key in self._empty):
             return
         option = _OPTIONS[key]
         if self.interactive:

@@ -74,6 +74,16 @@ def at_terminal(site: Deployment, *arguments: str) -> Terminal:
 # --- by flags ----------------------------------------------------------------------------------------------------------
 
 
+def test_an_empty_flag_means_none(site: Deployment, sshd: Sshd) -> None:
+    """A site that is built elsewhere is not built here, though its generator is known."""
+    (site.working_directory / "mkdocs.yml").write_text("site_name: x\n")
+    confirmed = ("--accept-fingerprint", fingerprint(sshd))
+    ran = site.command("init", *flags(site, sshd), *confirmed, "--build=", "--source=public")
+    assert ran.code == 0, ran.err
+    assert "build" not in written(site)["static"]
+    assert site.answer("run")["status"] == "deployed"
+
+
 def test_flags_lead_to_a_deploy(site: Deployment, sshd: Sshd) -> None:
     """With the fingerprint confirmed, the file that is written deploys as it is, and standard output says what was done."""
     ran = site.command("init", *flags(site, sshd), "--accept-fingerprint", fingerprint(sshd), "--json")
