@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import os
 import secrets
-import shutil
 import signal
 import subprocess
 import sys
@@ -18,6 +17,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import need
+from tests.dockerd import dockerd_for_tests
 from tests.end_to_end.deployment import Deployment
 from tests.end_to_end.site import wait_until
 from tests.end_to_end.tools import link_tools
@@ -162,14 +162,17 @@ def engine(site: Deployment) -> Path:
     return tools / "asked"
 
 
+@pytest.fixture(scope="module")
+def real_engine() -> Iterator[None]:
+    """A Docker engine of the tests' own, which clients find by their environment."""
+    with dockerd_for_tests() as running, pytest.MonkeyPatch.context() as environment:
+        environment.setenv("DOCKER_HOST", running.host)
+        yield
+
+
 @pytest.fixture
-def image() -> Iterator[str]:
-    """An image of BusyBox alone, in a Docker daemon that runs already."""
-    asked = ["docker", "version", "--format", "{{.Server.Version}}"]
-    answers = shutil.which("docker") and subprocess.run(asked, capture_output=True, check=False).returncode == 0
-    if not answers:
-        # Not need(): no other test asks CI for a daemon yet, and the engine's arguments are tested without one.
-        pytest.skip("needs a Docker daemon: to run a real container")
+def image(real_engine: None) -> Iterator[str]:
+    """An image of BusyBox alone."""
     files = io.BytesIO()
     with tarfile.open(fileobj=files, mode="w") as archive:
         archive.add(need("busybox", "to make an image"), "bin/busybox")
