@@ -133,7 +133,8 @@ class Bench:
         if "imports" in self.cases:
             name = "imports of `deployer --version`"
             rows.append(_limit(name, limits.import_milliseconds(), limits.IMPORT_LIMIT, "ms"))
-        yield f"## Memory and imports\n\n{report.table(('', 'measured', 'target', ''), rows)}\n"
+        if rows:
+            yield f"## Memory and imports\n\n{report.table(('', 'measured', 'target', ''), rows)}\n"
 
     def _measure_big(self) -> Reading:
         with tempfile.TemporaryDirectory(prefix="deployer-bench-", dir=self.folder.parent) as name:

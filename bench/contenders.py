@@ -49,6 +49,7 @@ class Contender:
         """
         print(f"  {self.name} ...", end="", file=sys.stderr, flush=True)
         os.sync()  # else the disk is busy with the last run's files
+        site.warm()
         reading = run(self.commands(site.root), log, *relays, limit=limit)
         print(f" {reading.seconds:.2f} s", file=sys.stderr)
         for home in self.homes:

@@ -30,8 +30,8 @@ Written by `python -m bench --write`; every number of a table comes from the sam
 - The link: {ROUND_TRIP * 1e3:.0f} ms round trip and {LINK_RATE} Mbit/s each way; a relay in front of a
   real OpenSSH server. "sent" and "received" are bytes on the link.
 - Medians of {runs} runs (one for tar and scp, which cost the same in every case), the contenders in turn. Each keeps its
-  own target on the server, and what it deployed is compared with the site. All files are on
-  {file_system(folder)}.
+  own target on the server, and what it deployed is compared with the site. Before each run the source is read once:
+  a build would just have written it. All files are on {file_system(folder)}.
 - The swap is a second `ssh` that renames a link over the live one; tar does it in its own connection. rsync goes into
   the same folder every time, so its files change while visitors read them; deployer's releases are whole.
 - The machine: {os.cpu_count()} cores, {kernel}, {python}, {before}.

@@ -99,6 +99,11 @@ class Site:
             self._write(path, content.replace(old, self.footer))
         self._finish(pages)
 
+    def warm(self) -> None:
+        """Read every file once, so that all are in memory as they are when a build has just written them."""
+        for path in itertools.chain(self.pages(), self.binaries()):
+            (self.root / path).read_bytes()
+
     def pages(self) -> Iterator[Path]:
         """The pages' paths within the site."""
         for number in range(self.shape.pages):
