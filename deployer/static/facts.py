@@ -52,17 +52,15 @@ def read_facts(reply: Reply, host: str = "") -> Facts:
     )
 
 
-def read_base(reply: Reply, *, copying: bool = False) -> Base | None:
-    """What can be linked from the live release; None when its manifest cannot be read and nothing was hashed anew.
-
-    ``copying``: the host has begun to copy what its manifest says.
-    """
+def read_base(reply: Reply) -> Base | None:
+    """What can be linked from the live release; None when its manifest cannot be read and nothing was hashed anew."""
     retained = decode_retained(reply.raw("retained") or b"")
     if (data := reply.raw("manifest")) is not None:
         try:
             entries = [*decode(data).entries, *(each.entry for each in retained)]
         except DeployFailed:
             return None
+        copying = reply.text("copying") == "yes"
         return Base({entry.path: entry for entry in entries}, copying, recorded=True, retained=retained)
     if reply.raw("hashes") is None:
         return Base()

@@ -57,7 +57,7 @@ def conclude(when: str = "unchanged") -> Request:
 
 
 def copy() -> Request:
-    """Begin the new release as a copy of the live one, made of links, if ``facts`` found that one whole."""
+    """Let ``facts`` begin the new release as a copy of the live one, made of links, if something is to change."""
     return Request("copy", Effect.WRITE)
 
 

@@ -32,6 +32,10 @@ from deployer.static.stream import Contents, Names, Text, Tree, batches
 __all__ = ["StaticStrategy"]
 
 
+FACTS = 3
+"""Which reply to the opening has the facts."""
+
+
 @dataclass(frozen=True, slots=True)
 class _Release:
     """What is made out of one base: the wanted files, and beside them those ``retained`` of the release before."""
@@ -116,14 +120,14 @@ class StaticStrategy:
         return (
             requests.site(config.app, config.static.target, secrets.token_hex(6), self._label),
             requests.lock(config.lock_wait, self._label),
+            requests.copy(),
             requests.facts(self._wanted.digest),
             *((requests.conclude(),) if alone else ()),
-            requests.copy(),
         )
 
     def decide(self, answers: tuple[Answer, ...]) -> tuple[Plan, ...]:
         """What to send and link on each host, and the steps for it."""
-        hosts = agree(tuple(read_facts(answer.replies[2], answer.host) for answer in answers))
+        hosts = agree(tuple(read_facts(answer.replies[FACTS], answer.host) for answer in answers))
         healed = tuple(answer.replies[1].every("healed") for answer in answers)
         if all(facts.unchanged for facts in hosts):
             if len(answers) > 1:
@@ -142,17 +146,16 @@ class StaticStrategy:
 
     def _said(self, answer: Answer, facts: Facts) -> Reply:
         if not facts.unchanged:
-            return answer.replies[2]
+            return answer.replies[FACTS]
         # It sent no manifest, because it has what is wanted; another host differs, though.
         (again,) = answer.session.perform(requests.facts(""))
         return again
 
     def _base(self, known: dict[tuple[bytes | None, ...], Base], answer: Answer, facts: Facts, said: Reply) -> Base:
-        copying = answer.replies[-1].text("copying")
-        key = (said.raw("manifest"), said.raw("retained"), copying.encode())
+        key = (said.raw("manifest"), said.raw("retained"), said.raw("copying"))
         if key in known:
             return known[key]
-        base = read_base(said, copying=copying == "yes")
+        base = read_base(said)
         if base is not None and base.recorded:
             known[key] = base
         if base is None:

@@ -76,9 +76,9 @@ def test_a_local_command_loads_no_ssh(tmp_path: Path, arguments: tuple[str, ...]
     (tmp_path / "public").mkdir()
     (tmp_path / "public" / "index.html").write_text("one")
     flags = ("--app=blog", "--host=local", "--source=public", f"--target={tmp_path}/site")
-    script = f"import sys; from deployer.cli import main; sys.argv[1:] = {[*arguments, *flags]}\n"
+    script = f"import sys; from deployer.cli import program; sys.argv[1:] = {[*arguments, *flags]}\n"
     script += (
-        "try: main()\nexcept SystemExit as end: print(end.code, sorted(set(sys.modules) & {'fabric', 'paramiko'}))"
+        "try: program()\nexcept SystemExit as end: print(end.code, sorted(set(sys.modules) & {'fabric', 'paramiko'}))"
     )
     done = subprocess.run(
         [sys.executable, "-c", script],

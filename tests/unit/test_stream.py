@@ -19,7 +19,7 @@ from deployer.static import stream
 from deployer.static.changes import Base, Changes, compare
 from deployer.static.manifest import Entry, Kind, Manifest
 from deployer.static.scan import scan
-from deployer.static.stream import Contents, Text, Tree, batches
+from deployer.static.stream import Contents, Names, Text, Tree, batches
 
 TIME = 1_795_374_180
 CODECS = ["zstd", "gzip"]
@@ -214,3 +214,10 @@ def test_a_text_is_read_when_it_is_sent() -> None:
     body = Text(lambda: "".join(lines))
     lines.append(" é\udcff")
     assert b"".join(body.chunks()) == "first é?".encode()
+
+
+def test_names_are_packed_paths_that_no_tool_takes_for_options() -> None:
+    """However many there are."""
+    paths = ("-rf", "new\nline", "\udcff", *(f"{number}.html" for number in range(2 * stream.NAMES_PER_FRAME)))
+    packed = b"".join(Names(paths).chunks())
+    assert gzip.decompress(packed).split(b"\0") == [*(b"./" + os.fsencode(path) for path in paths), b""]

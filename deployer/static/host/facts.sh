@@ -53,7 +53,7 @@ do_facts() { # what a run must know; the wanted digest spares the manifest when 
         [ ! -d "$directory" ] || youngest=${directory##*/}
     done
     fact newest "$youngest"
-    unchanged='' whole=''
+    unchanged=''
     case $kind in
     link) live_facts ;;
     directory)
@@ -67,21 +67,26 @@ do_facts() { # what a run must know; the wanted digest spares the manifest when 
 
 live_facts() {
     record_facts "$live" live_
+    digest=''
+    while IFS=' ' read -r key value; do
+        [ "$key" != digest ] || digest=$value
+    done 2>/dev/null <"$state/records/$live/facts"
+    same=''
+    [ -z "$digest" ] || [ "$digest" != "$wanted" ] || same=yes
+    # Beside the fingerprint, which does not change by it.
+    [ "$same" ] || [ ! -f "$state/records/$live/list.gz" ] || begin_copy
     if ! working sealed "$live"; then
         fact seal broken
+        do_discard
         send_retained
         working inventory "$root/releases/$live"
         return
     fi
     fact seal whole
-    digest=''
-    while IFS=' ' read -r key value; do
-        [ "$key" != digest ] || digest=$value
-    done 2>/dev/null <"$state/records/$live/facts"
-    if [ "$digest" ] && [ "$digest" = "$wanted" ]; then
+    if [ "$same" ]; then
         unchanged=yes
     elif [ -f "$state/records/$live/list.gz" ]; then
-        whole=yes
+        [ -z "$copier" ] || fact copying yes
         send_retained
         send_file manifest "$state/records/$live/list.gz"
     else

@@ -1,7 +1,7 @@
 # shellcheck shell=sh
 # Receiving contents and building the new release out of links.
 
-checker='' copier='' whole=''
+checker='' copier='' ahead=''
 differs='what arrived is not what was sent (SHA-256 differs): a file changed while it was read, or the disk is failing'
 
 receive() { # CODEC
@@ -21,9 +21,10 @@ receive() { # CODEC
     renewed=$up
 }
 
-do_copy() { # begin with a copy of the live release, made of links, while the client compares
-    [ "$held" ] && [ "$whole" ] || return 0
-    fact copying yes
+do_copy() { ahead=yes; } # "facts" may begin a copy of the live release, made of links, for the client to change
+
+begin_copy() {
+    [ "$held" ] && [ "$ahead" ] && [ -z "$copier" ] || return 0
     # Absolute names: once the lock is broken, they lead nowhere.
     copy_live 2>/dev/null 3>&- </dev/null &
     copier=$!
@@ -56,7 +57,7 @@ do_remove() { # from the copy: what changed or is gone
     working copied && working remove_names && [ -f "$work/complete" ] || cannot 'begin with a copy of the live release on the host'
 }
 
-remove_names() { frames | (cd "$work/new" && exec xargs -0 rm -rf); }
+remove_names() { frames | gzip -dc | (cd "$work/new" && exec xargs -0 rm -rf); }
 
 do_contents() { # a batch: sums, what is sent (new/PATH, b/KEY), links to what the host has and copies (kMODE/KEY)
     IFS= read -r codec && IFS= read -r stamp || exit 1
