@@ -28,7 +28,7 @@ test: lint ## everything that CI runs: lint and all tests
 	@$(VENV)/bin/python -m pytest $(PYTEST_OPTIONS)
 
 test-fast: $(VENV)/.dev ## the tests that take less than a minute
-	@$(VENV)/bin/python -m pytest tests/unit tests/contract -m 'not slow' -k 'not sshd' -n 2 $(PYTEST_OPTIONS)
+	@$(VENV)/bin/python -m pytest tests/unit tests/contract -m 'not slow' -k 'not sshd and not demo' -n 2 $(PYTEST_OPTIONS)
 
 lint: $(VENV)/.dev ## format, style, types, import directions, shell scripts, workflows
 	@$(VENV)/bin/ruff format --quiet --check --diff $(SOURCES)
