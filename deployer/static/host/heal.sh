@@ -58,7 +58,7 @@ remove_release() { # NAME: the record goes last, so that a kill in between is fo
 }
 
 put_away() { # DIRECTORY: out of sight at once; what is in it is removed when nobody waits any more
-    mv "$1" "$state/gone.$nonce.${1##*/}" 2>/dev/null || rm -rf "$1"
+    rmdir "$1" 2>/dev/null || mv "$1" "$state/gone.$nonce.${1##*/}" 2>/dev/null || rm -rf "$1"
 }
 
 do_lock() {
