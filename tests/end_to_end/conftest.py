@@ -13,12 +13,20 @@ import pytest
 
 from tests.conftest import need
 from tests.end_to_end.deployment import Deployment
+from tests.sshd import Sshd, sshd_for_tests
 
 
 @pytest.fixture
 def site(tmp_path: Path) -> Deployment:
     """A site that deploys to this machine."""
     return Deployment(tmp_path)
+
+
+@pytest.fixture
+def sshd(tmp_path: Path) -> Iterator[Sshd]:
+    """A real OpenSSH server."""
+    with sshd_for_tests(tmp_path) as server:
+        yield server
 
 
 @pytest.fixture

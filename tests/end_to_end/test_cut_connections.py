@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -11,18 +10,11 @@ import pytest
 from tests.end_to_end.deployment import Deployment, tree
 from tests.end_to_end.site import wait_until
 from tests.relay import Relay
-from tests.sshd import Sshd, sshd_for_tests
+from tests.sshd import Sshd
 
 LIMIT = 5_000_000
 UNDO_SECONDS = 10.0
 EARLY = 5
-
-
-@pytest.fixture
-def sshd(tmp_path: Path) -> Iterator[Sshd]:
-    """A real OpenSSH server."""
-    with sshd_for_tests(tmp_path) as server:
-        yield server
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -18,13 +17,6 @@ head -c 100000 /dev/zero | tr '\\000' e >&2
 printf 'and no line break'
 exec sh -c "$SSH_ORIGINAL_COMMAND"
 """
-
-
-@pytest.fixture
-def sshd(tmp_path: Path) -> Iterator[Sshd]:
-    """A real OpenSSH server."""
-    with sshd_for_tests(tmp_path) as server:
-        yield server
 
 
 @pytest.fixture

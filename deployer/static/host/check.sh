@@ -93,15 +93,7 @@ check_state() {
     fact app "$line"
     [ ! -f "$state/version" ] || { first_line "$state/version" && fact version "${line:-unknown}"; }
     identify
-    for entry in "$lock"/*; do
-        [ -d "$entry" ] || continue
-        if stale "$entry"; then fact lock_stale "$why"; fi
-        fact lock "$owner"
-    done
-    if [ -f "$state/pending" ]; then
-        first_line "$state/pending"
-        fact pending "$line"
-    fi
+    lock_facts
     for record in "$state"/records/*; do
         [ ! -e "$record/failed" ] || fact failed "${record##*/}"
     done

@@ -9,6 +9,19 @@ do_inspect() { # everything that the looking commands show
     # shellcheck disable=SC2046
     set -- $(df -Pk "$parent" | tail -n 1)
     fact free_kilobytes "$4"
+    lock_facts
+    for record in "$state"/records/*; do
+        [ -d "$record" ] || continue
+        release=${record##*/}
+        fact record "$release"
+        record_facts "$release" "$release."
+        [ ! -e "$record/failed" ] || fact "$release.failed" yes
+        [ -d "$root/releases/$release" ] && sealed "$release" || fact "$release.damaged" yes
+    done
+    [ ! -f "$state/journal" ] || send_file journal "$state/journal"
+}
+
+lock_facts() { # whose the lock is, and the switch that nobody has confirmed
     for entry in "$lock"/*; do
         [ -d "$entry" ] || continue
         if stale "$entry"; then fact lock_stale "$why"; fi
@@ -19,15 +32,6 @@ do_inspect() { # everything that the looking commands show
         first_line "$state/pending"
         fact pending "$line"
     fi
-    for record in "$state"/records/*; do
-        [ -d "$record" ] || continue
-        release=${record##*/}
-        fact record "$release"
-        record_facts "$release" "$release."
-        [ ! -e "$record/failed" ] || fact "$release.failed" yes
-        [ -d "$root/releases/$release" ] && sealed "$release" || fact "$release.damaged" yes
-    done
-    [ ! -f "$state/journal" ] || send_file journal "$state/journal"
 }
 
 do_show_log() {
