@@ -8,8 +8,8 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Protocol
 
 from deployer.engine import Steps, Watch
-from deployer.errors import BudgetExceeded, DeployerError, GateFailed, Interrupted
-from deployer.fleet import Connecting, Destination, leave, open_all
+from deployer.errors import BudgetExceeded, DeployerError, GateFailed, Interrupted, LockHeld
+from deployer.fleet import Connecting, Destination, leave, open_at_once, open_in_turn
 from deployer.plan import Plan
 from deployer.ports import Answer, Clock, Reporter, Session, Strategy
 from deployer.release import short
@@ -132,8 +132,7 @@ def _run(result: Result, strategy: Strategy, world: Collaborators, steps: Steps,
     sessions = _connect_and_scan(strategy, world.destinations, steps)
     finished = False
     try:
-        with steps.step("compare", "lock and compare with what is live"):
-            plans = _decide(strategy, world.destinations, sessions)
+        plans = _compare(strategy, world, sessions, steps)
         _take_over(result, plans, world.reporter)
         if world.dry:
             result.status = "planned"
@@ -149,7 +148,7 @@ def _run(result: Result, strategy: Strategy, world: Collaborators, steps: Steps,
         leave(sessions, wait=not finished)
 
 
-def _connect_and_scan(strategy: Strategy, destinations: tuple[Destination, ...], steps: Steps) -> tuple[Session, ...]:
+def _connect_and_scan(strategy: Strategy, destinations: tuple[Destination, ...], steps: Steps) -> list[Session]:
     """Both at once: the connections wait for the network, the scan for the disk."""
     scanned = strategy.scan()
     connecting = Connecting(destinations, strategy.program, steps)
@@ -160,16 +159,34 @@ def _connect_and_scan(strategy: Strategy, destinations: tuple[Destination, ...],
     except DeployerError:
         connecting.abandon()
         raise
-    return connecting.wait()
+    return [*connecting.wait()]
+
+
+def _compare(strategy: Strategy, world: Collaborators, sessions: list[Session], steps: Steps) -> tuple[Plan, ...]:
+    """The plans of hosts that are all locked; ``sessions`` are new ones where that took a second attempt.
+
+    Asking all at once is a round trip shorter than locking one before the others. Nobody waits then, so nobody waits for
+    somebody who waits for him; and nobody who waits, in turn, is passed by for ever, because all locks are given back.
+    """
+    if len(sessions) > 1:
+        try:
+            return _decide(strategy, world.destinations, sessions, steps, patient=False)
+        except LockHeld as held:
+            leave(sessions, wait=True)
+            world.reporter.note(f"{held.message}; all hosts are asked again, one before the others")
+        sessions[:] = Connecting(world.destinations, strategy.program, steps).wait()
+    return _decide(strategy, world.destinations, sessions, steps, patient=True)
 
 
 def _decide(
-    strategy: Strategy, destinations: tuple[Destination, ...], sessions: tuple[Session, ...]
+    strategy: Strategy, destinations: tuple[Destination, ...], sessions: list[Session], steps: Steps, *, patient: bool
 ) -> tuple[Plan, ...]:
-    replies = open_all(destinations, sessions, strategy.opening(alone=len(sessions) == 1))
-    names = [destination.name for destination in destinations]
-    plans = strategy.decide(tuple(map(Answer, names, replies, sessions)))
-    return tuple(map(Plan.on, plans, names))
+    with steps.step("compare", "lock and compare with what is live"):
+        opening = strategy.opening(alone=len(sessions) == 1, patient=patient)
+        replies = open_in_turn(destinations, sessions, opening) if patient else open_at_once(sessions, opening)
+        names = [destination.name for destination in destinations]
+        plans = strategy.decide(tuple(map(Answer, names, replies, sessions)))
+        return tuple(map(Plan.on, plans, names))
 
 
 def _leg(destination: Destination, session: Session, plan: Plan) -> Leg:

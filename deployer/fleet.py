@@ -10,11 +10,12 @@ from dataclasses import dataclass
 from functools import partial
 
 from deployer.engine import Gate, Steps
-from deployer.parallel import together
+from deployer.errors import LockHeld
+from deployer.parallel import outcomes, together
 from deployer.plan import Effect, Plan, Reply, Request, step_name
 from deployer.ports import Session, Transport
 
-__all__ = ["Connecting", "Destination", "leave", "open_all"]
+__all__ = ["Connecting", "Destination", "leave", "open_at_once", "open_in_turn"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,10 +77,30 @@ class Connecting:
         self._ended.put(None)
 
 
-def open_all(
+def open_at_once(sessions: Sequence[Session], opening: tuple[Request, ...]) -> tuple[tuple[Reply, ...], ...]:
+    """Perform ``opening``, which waits for no lock, on all hosts at the same time; the replies in their order.
+
+    Raises LockHeld when all have answered, so that leaving them gives every lock back: a host that was still looking at
+    its files would go on holding its own.
+    """
+    replies: dict[int, tuple[Reply, ...]] = {}
+    held: LockHeld | None = None
+    for number, outcome in outcomes([partial(session.perform, *opening) for session in sessions]):
+        if isinstance(outcome, LockHeld):
+            held = held or outcome
+        elif isinstance(outcome, BaseException):
+            raise outcome
+        else:
+            replies[number] = outcome
+    if held is not None:
+        raise held
+    return tuple(replies[number] for number in range(len(sessions)))
+
+
+def open_in_turn(
     destinations: Sequence[Destination], sessions: Sequence[Session], opening: tuple[Request, ...]
 ) -> tuple[tuple[Reply, ...], ...]:
-    """Perform ``opening`` on every host; the replies in their order. Its first writing request takes the lock.
+    """Perform ``opening`` on every host; the replies in their order. Its first writing request waits for the lock.
 
     One host is locked before all others, the same by everybody who deploys to the same ones: two deploys that each hold
     what the other waits for would both wait in vain. What it says besides is waited for together with the others.

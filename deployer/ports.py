@@ -161,8 +161,13 @@ class Strategy(Protocol):
         """
         ...
 
-    def opening(self, *, alone: bool) -> tuple[Request, ...]:
-        """The first requests to each host: take the lock, ask for facts, and ``alone`` finish when nothing is to do."""
+    def opening(self, *, alone: bool, patient: bool = True) -> tuple[Request, ...]:
+        """The first requests to each host: take the lock, ask for facts, and ``alone`` finish when nothing is to do.
+
+        Where it is not ``patient``, a lock that somebody holds is not waited for. Then several hosts are asked at the
+        same time, and if one raises LockHeld, all are left and asked anew, patiently and in turn. A host may finish
+        then, too; if another one has something to do, ``decide`` takes its lock again, and does not wait for it either.
+        """
         ...
 
     def decide(self, answers: tuple[Answer, ...]) -> tuple[Plan, ...]:

@@ -159,6 +159,9 @@ class FakeStrategy:
     asks: tuple[Request, ...] = ()
     answers: tuple[Answer, ...] = ()
     plans: tuple[Plan, ...] = ()
+    manners: list[tuple[bool, bool]] = field(default_factory=list)
+    """``(alone, patient)`` of each opening."""
+    deciding: Callable[[], None] = lambda: None
 
     def build(self) -> None:
         self._happens("build")
@@ -166,11 +169,13 @@ class FakeStrategy:
     def scan(self) -> Callable[[], None]:
         return lambda: self._happens("scan")
 
-    def opening(self, *, alone: bool) -> tuple[Request, ...]:
+    def opening(self, *, alone: bool, patient: bool = True) -> tuple[Request, ...]:
+        self.manners.append((alone, patient))
         return self.asks
 
     def decide(self, answers: tuple[Answer, ...]) -> tuple[Plan, ...]:
         self._happens("decide")
+        self.deciding()
         self.answers = answers
         return self.plans or (self.plan,) * len(answers)
 

@@ -44,12 +44,12 @@ class StaticRollback:
         """Nothing to read."""
         return lambda: None
 
-    def opening(self, *, alone: bool) -> tuple[Request, ...]:
+    def opening(self, *, alone: bool, patient: bool = True) -> tuple[Request, ...]:
         """Lock and look; what is to do, if anything, only the answers say, from one host or several."""
         config = self._config
         return (
             requests.site(config.app, config.static.target, secrets.token_hex(6), self._label),
-            requests.lock(config.lock_wait, self._label),
+            requests.lock(config.lock_wait if patient else 0, self._label),
             requests.inspect(),
         )
 

@@ -10,7 +10,6 @@ from functools import partial
 from pathlib import Path
 
 from deployer.config import Config
-from deployer.parallel import together
 from deployer.plan import Plan, Reply, Request, ServedFile, Step, step_name
 from deployer.ports import Answer, Reporter
 from deployer.release import ReleaseName, new_name, short
@@ -23,6 +22,7 @@ from deployer.static.facts import Facts, read_base, read_facts, warnings
 from deployer.static.host import program
 from deployer.static.limits import check_limits
 from deployer.static.manifest import Kind, Manifest, encode
+from deployer.static.opening import Opening
 from deployer.static.reading import begin
 from deployer.static.retain import Retained, retain
 from deployer.static.retain import encode as encode_retained
@@ -30,10 +30,6 @@ from deployer.static.shared import below, with_shared
 from deployer.static.stream import Contents, Names, Text, Tree, batches
 
 __all__ = ["StaticStrategy"]
-
-
-FACTS = 3
-"""Which reply to the opening has the facts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +63,7 @@ class StaticStrategy:
     ) -> None:
         self._config = config
         self._reporter = reporter
-        self._label = label
+        self._opening = Opening(config, label)
         self._commit = commit
         self._environment = environment
         self._log = log
@@ -114,26 +110,18 @@ class StaticStrategy:
 
         return wait
 
-    def opening(self, *, alone: bool) -> tuple[Request, ...]:
-        """Lock, facts, and for one host the end when nothing differs: one round trip."""
-        config = self._config
-        return (
-            requests.site(config.app, config.static.target, secrets.token_hex(6), self._label),
-            requests.lock(config.lock_wait, self._label),
-            requests.copy(),
-            requests.facts(self._wanted.digest),
-            *((requests.conclude(),) if alone else ()),
-        )
+    def opening(self, *, alone: bool, patient: bool = True) -> tuple[Request, ...]:
+        """Lock, facts, and the end when nothing differs: one round trip."""
+        return self._opening.requests(self._wanted.digest, alone=alone, patient=patient)
 
     def decide(self, answers: tuple[Answer, ...]) -> tuple[Plan, ...]:
         """What to send and link on each host, and the steps for it."""
-        hosts = agree(tuple(read_facts(answer.replies[FACTS], answer.host) for answer in answers))
-        healed = tuple(answer.replies[1].every("healed") for answer in answers)
+        hosts, healed = self._opening.facts(answers), self._opening.healed(answers)
         if all(facts.unchanged for facts in hosts):
-            if len(answers) > 1:
-                together([partial(answer.session.perform, requests.conclude("always")) for answer in answers])
-            return tuple(map(self._unchanged, hosts, healed))
-        said = together([partial(self._said, *each) for each in zip(answers, hosts, strict=True)])
+            self._opening.conclude(answers)
+            return tuple(map(self._unchanged, agree(hosts), healed))
+        said = self._opening.differing(answers)
+        hosts = agree(tuple(read_facts(reply, answer.host) for reply, answer in zip(said, answers, strict=True)))
         known: dict[tuple[bytes | None, ...], Base] = {}
         bases = level(hosts, tuple(map(partial(self._base, known), answers, hosts, said)))
         name, adopted = self._names(hosts[0], adopting=any(facts.kind == "directory" for facts in hosts))
@@ -143,13 +131,6 @@ class StaticStrategy:
             self._plan(made[id(base)], adopted, facts, texts)
             for base, facts, texts in zip(bases, hosts, healed, strict=True)
         )
-
-    def _said(self, answer: Answer, facts: Facts) -> Reply:
-        if not facts.unchanged:
-            return answer.replies[FACTS]
-        # It sent no manifest, because it has what is wanted; another host differs, though.
-        (again,) = answer.session.perform(requests.facts(""))
-        return again
 
     def _base(self, known: dict[tuple[bytes | None, ...], Base], answer: Answer, facts: Facts, said: Reply) -> Base:
         key = (said.raw("manifest"), said.raw("retained"), said.raw("copying"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import signal
 import subprocess
 import sys
@@ -50,11 +51,12 @@ def steps_of(answer: dict[str, object]) -> list[str]:
     return [step["name"] for step in steps]
 
 
-def start(fleet: Fleet) -> subprocess.Popen[bytes]:
-    """Begin a deploy."""
+def start(fleet: Fleet, name: str = "deploy.toml") -> subprocess.Popen[bytes]:
+    """Begin a deploy, whose configuration stays in the file of this name."""
     fleet.configure()
+    file = fleet.site.directory / "deploy.toml"
     return subprocess.Popen(
-        [sys.executable, "-m", "deployer", "run", "--json"],
+        [sys.executable, "-m", "deployer", "run", "--json", "--config", file.rename(file.with_name(name))],
         cwd=fleet.site.directory,
         env=fleet.site.environment(),
         stdin=subprocess.DEVNULL,
@@ -438,6 +440,43 @@ def test_a_lock_on_one_host_is_waited_for(fleet: Fleet) -> None:
     ended.failed(3, last.label)
     assert fleet.texts() == ["one"] * 3
     assert all(member.is_unlocked() for member in fleet.members[:2])
+
+
+def test_a_lock_that_is_given_back_is_waited_for(fleet: Fleet) -> None:
+    """The deploy says which, and goes on as soon as it is free; the lock of the first host is held meanwhile."""
+    fleet.deploy(index="one")
+    first, _, last = sorted(fleet.members, key=lambda member: member.label)
+    lock = last.state / "lock" / "somebody"
+    lock.mkdir(parents=True)
+    (lock / "lease").touch()
+    fleet.site.files(index="two")
+    fleet.site.settings["lock_wait"] = 30
+    waiting = start(fleet)
+    assert wait_until(lambda: any(first.state.glob("lock/*/owner")) and any(last.state.glob("claim.*")), SECONDS)
+    shutil.rmtree(lock)
+    _, said = waiting.communicate(timeout=SECONDS)
+    assert waiting.returncode == 0, said
+    assert f"holds the lock on {last.label}: another deploy; all hosts are asked again" in said.decode()
+    assert fleet.texts() == ["two"] * 3
+    assert fleet.all_unlocked()
+
+
+def test_deploys_that_name_the_hosts_in_another_order_never_wait_for_each_other(fleet: Fleet) -> None:
+    """Six at once, each with a site of its own: one after the other goes live, on all hosts, and none is left locked."""
+    everybody, running = fleet.members, []
+    fleet.site.settings["lock_wait"] = 60
+    for number in range(6):
+        fleet.members = everybody[number % 3 :] + everybody[: number % 3]
+        fleet.site.static["source"] = f"source-{number}"
+        fleet.site.write(f"../source-{number}/index.html", f"number {number}")
+        running.append(start(fleet, f"deploy-{number}.toml"))
+    said = [each.communicate(timeout=90)[1] for each in running]
+    assert [each.returncode for each in running] == [0] * 6, said
+    assert len(fleet.lives()) == len(set(fleet.texts())) == 1
+    for member in everybody:
+        events = member.journal()
+        assert sum((event.step, event.state) == ("switch", "done") for event in events) == 6
+    assert fleet.all_unlocked()
 
 
 def test_every_address_is_probed(fleet: Fleet) -> None:

@@ -18,6 +18,7 @@ from deployer.errors import (
     GateFailed,
     Interrupted,
     InvalidInput,
+    LockHeld,
     StateUnknown,
 )
 from deployer.fleet import Destination
@@ -370,6 +371,48 @@ def test_unchanged_is_what_all_are() -> None:
     unchanged = Plan(OLD, OLD, figures={"files_total": 4})
     assert SeveralHosts((unchanged,) * 3).run().status == "unchanged"
     assert SeveralHosts((unchanged, PLAN, unchanged)).run().status == "deployed"
+
+
+def test_several_hosts_are_asked_once() -> None:
+    """At the same time, without waiting for a lock; one host alone waits."""
+    world = SeveralHosts()
+    world.run()
+    assert world.strategy.manners == [(False, False)]
+    alone = World()
+    alone.run()
+    assert alone.strategy.manners == [(True, True)]
+
+
+@pytest.mark.parametrize("moment", ["lock", "decide"])
+def test_a_held_lock_on_one_of_several_is_waited_for_in_turn(moment: str) -> None:
+    """All are left, with a look that they unlock, connected anew, and asked patiently; the deploy goes on."""
+    world = SeveralHosts()
+    held_once = [LockHeld("another deploy holds the lock on web2: anna")]
+
+    def hold() -> None:
+        if held_once:
+            raise held_once.pop()
+
+    if moment == "lock":
+        world.sessions[1].answers["lock"] = hold
+    else:
+        world.strategy.deciding = hold
+    result = world.run()
+    assert (result.status, result.error) == ("deployed", None)
+    assert world.strategy.manners == [(False, False), (False, True)]
+    assert [session.closed for session in world.sessions] == [[True, False]] * 3
+    assert [name for name, _ in result.steps].count("compare") == 1
+    (note,) = world.reports.said("note")
+    assert "on web2: anna" in note
+
+
+def test_a_lock_that_is_never_free_is_an_error() -> None:
+    """Whoever has waited in vain is told whose it is, and no lock stays."""
+    world = SeveralHosts()
+    world.sessions[2].answers["lock"] = LockHeld("another deploy holds the lock on web3: anna")
+    result = world.run()
+    assert result.error is world.sessions[2].answers["lock"]
+    assert [session.closed for session in world.sessions] == [[True, True]] * 3
 
 
 def test_a_failure_on_one_of_several_closes_all() -> None:

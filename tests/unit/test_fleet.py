@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import threading
+import time
 
 import pytest
 
 from deployer.engine import Steps
-from deployer.errors import ConnectionRefused, LockHeld
-from deployer.fleet import Connecting, Destination, leave, open_all
+from deployer.errors import ConnectionLost, ConnectionRefused, LockHeld
+from deployer.fleet import Connecting, Destination, leave, open_at_once, open_in_turn
 from deployer.plan import Effect, Request
 from deployer.ports import Session
 from tests.fakes import FakeClock, FakeSession, FakeTransport, RecordedReports
 
-SITE, LOCK = Request("site", Effect.READ), Request("lock", Effect.WRITE)
+SITE, LOCK, FACTS = Request("site", Effect.READ), Request("lock", Effect.WRITE), Request("facts", Effect.READ)
 
 
 def destination(name: str, session: Session | None = None, error: BaseException | None = None) -> Destination:
@@ -84,7 +85,7 @@ def test_the_same_host_is_locked_first_by_everybody() -> None:
 
     names = ("web3", "web1", "web2")
     sessions = [session(name) for name in names]
-    replies = open_all([destination(name) for name in names], sessions, (LOCK,))
+    replies = open_in_turn([destination(name) for name in names], sessions, (LOCK,))
     assert order[0] == "web1"
     assert sorted(order) == ["web1", "web2", "web3"]
     assert [len(each) for each in replies] == [1, 1, 1]
@@ -93,9 +94,8 @@ def test_the_same_host_is_locked_first_by_everybody() -> None:
 def test_what_comes_behind_the_lock_is_waited_for_together() -> None:
     """The first host takes long to say what it has: the others are asked meanwhile."""
     asked = threading.Event()
-    facts = Request("facts", Effect.READ)
     first, other = FakeSession({"facts": lambda: require(asked.wait(5))}), FakeSession({"lock": asked.set})
-    replies = open_all([destination("web1"), destination("web2")], [first, other], (SITE, LOCK, facts))
+    replies = open_in_turn([destination("web1"), destination("web2")], [first, other], (SITE, LOCK, FACTS))
     assert asked.is_set()
     assert [len(each) for each in replies] == [3, 3]
 
@@ -104,8 +104,39 @@ def test_a_held_lock_on_the_first_host_asks_no_other() -> None:
     """They stay free for whoever holds it."""
     sessions = [FakeSession(), FakeSession({"lock": LockHeld("anna has it")})]
     with pytest.raises(LockHeld):
-        open_all([destination("web2"), destination("web1")], sessions, (LOCK,))
+        open_in_turn([destination("web2"), destination("web1")], sessions, (LOCK,))
     assert sessions[0].sent == []
+
+
+def test_hosts_that_wait_for_no_lock_are_asked_at_the_same_time() -> None:
+    """Each answers only when all have been asked; the replies come in the hosts' order."""
+    barrier = threading.Barrier(3)
+    sessions = [FakeSession({"lock": lambda: require(barrier.wait(5) >= 0)}) for _ in range(3)]
+    replies = open_at_once(sessions, (SITE, LOCK))
+    assert [len(each) for each in replies] == [2, 2, 2]
+
+
+def test_a_held_lock_is_told_when_all_have_answered() -> None:
+    """Whoever is left earlier holds the lock that it has just taken until it has looked at its files."""
+    looked = threading.Event()
+
+    def look() -> None:
+        time.sleep(0.1)
+        looked.set()
+
+    slow = FakeSession({"facts": look})
+    with pytest.raises(LockHeld, match="anna has it"):
+        open_at_once([FakeSession({"lock": LockHeld("anna has it")}), slow], (LOCK, FACTS))
+    assert looked.is_set()
+
+
+def test_another_failure_does_not_wait_for_the_others() -> None:
+    """Nobody is asked again then."""
+    never = threading.Event()
+    broken, slow = FakeSession({"lock": ConnectionLost("gone")}), FakeSession({"lock": lambda: require(never.wait(20))})
+    with pytest.raises(ConnectionLost):
+        open_at_once([broken, slow], (LOCK,))
+    never.set()
 
 
 @pytest.mark.parametrize("count", [1, 3])
