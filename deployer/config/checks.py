@@ -234,10 +234,13 @@ def parse_host(text: str) -> dict[str, object]:
 
 
 def parse_jumps(text: str) -> tuple[dict[str, object], ...]:
-    """Split ``[user@]host[:port]``, or several of these separated by commas as in ``ssh -J``. Raises Refused."""
+    """Split ``[user@]host[:port]``, or several of these separated by commas as in ``ssh -J``; spaces may follow commas.
+
+    Raises Refused.
+    """
     expected = "[user@]host[:port] with an IPv6 address in brackets, or several of these separated by commas"
     try:
-        jumps = tuple(parse_host(part) for part in text.split(","))
+        jumps = tuple(parse_host(part.strip(" \t")) for part in text.split(","))
     except Refused as reason:
         echo = reason.echo and ":" not in text.rpartition("@")[0]  # another part of the text may hold a password
         raise Refused(expected, hint=reason.hint, echo=echo) from None

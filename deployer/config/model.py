@@ -270,11 +270,6 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     """Folder of deploy.toml, or the working directory where there is none; ``static.build`` runs in it."""
 
     @property
-    def host(self) -> Host:
-        """The first host."""
-        return self.hosts[0]
-
-    @property
     def health_url(self) -> str:
         """The URL that the gate checks; empty when there is none."""
         return self.health.url or self.url

@@ -55,8 +55,9 @@ def test_a_minimal_file_gets_the_documented_defaults(tmp_path: Path) -> None:
     """Only app, host, source and target are needed; the rest has the design's defaults."""
     config = load_text(tmp_path, MINIMAL)
     assert (config.app, config.strategy, config.lock_wait, config.environment) == ("blog", "static", 60, "")
-    assert (config.host.address, config.host.port, config.host.user) == ("example.org", 2222, "deploy")
-    assert (config.host.local, config.host.connect_timeout, config.host.command_timeout) == (False, 10, 600)
+    (host,) = config.hosts
+    assert (host.address, host.port, host.user) == ("example.org", 2222, "deploy")
+    assert (host.local, host.connect_timeout, host.command_timeout) == (False, 10, 600)
     assert (config.static.keep, config.static.exclude, config.static.build) == (5, (), "")
     assert (config.health.status, config.health.timeout) == ((200,), 60)
     assert (config.probe.rate, config.probe.budget) == (20, 0)
@@ -90,7 +91,8 @@ def test_everything_can_come_without_a_file(tmp_path: Path) -> None:
     flags = {"app": "blog", "host": ("deploy@[2001:db8::1]:2200",), "static.source": "out"}
     config = load(None, flags=flags, variables={"DEPLOYER_TARGET": "/www/blog/\n"}, directory=tmp_path)
     assert config.directory == tmp_path
-    assert (config.host.user, config.host.address, config.host.port) == ("deploy", "2001:db8::1", 2200)
+    (host,) = config.hosts
+    assert (host.user, host.address, host.port) == ("deploy", "2001:db8::1", 2200)
     assert (config.static.source, config.static.target) == (str(tmp_path / "out"), "/www/blog")
 
 
@@ -143,27 +145,28 @@ def test_host_has_a_short_form(tmp_path: Path, host: str, expected: tuple[bool, 
         load_text(tmp_path, rest, variables={"DEPLOYER_HOST": f"{host}\n"}),
         load_text(tmp_path, rest, flags={"host": (host,)}),
     ):
-        assert (config.host.local, config.host.address, config.host.user, config.host.port) == expected
+        (only,) = config.hosts
+        assert (only.local, only.address, only.user, only.port) == expected
 
 
 def test_parts_of_the_host_that_are_not_named_stay(tmp_path: Path) -> None:
     """``--host other`` moves the deploy to another server with the same user and port."""
-    host = load_text(tmp_path, MINIMAL, flags={"host": ("other.example.org",)}).host
+    host = load_text(tmp_path, MINIMAL, flags={"host": ("other.example.org",)}).hosts[0]
     assert (host.address, host.user, host.port) == ("other.example.org", "deploy", 2222)
-    host = load_text(tmp_path, MINIMAL, variables={"DEPLOYER_HOST": "root@other:22"}).host
+    host = load_text(tmp_path, MINIMAL, variables={"DEPLOYER_HOST": "root@other:22"}).hosts[0]
     assert (host.address, host.user, host.port) == ("other", "root", 22)
 
 
 def test_local_and_remote_replace_each_other(tmp_path: Path) -> None:
     """A stronger source can send a local deploy away, and the other way round; a table's address may be local, too."""
-    assert load_text(tmp_path, MINIMAL, flags={"host": "local"}).host.local
+    assert load_text(tmp_path, MINIMAL, flags={"host": "local"}).hosts[0].local
     text = MINIMAL.replace('address = "example.org"', 'address = "local"\nconnect_to = "::1"')
-    host = load_text(tmp_path, text).host
+    host = load_text(tmp_path, text).hosts[0]
     assert (host.local, host.address, host.connect_to) == (True, "", "::1")
-    host = load_text(tmp_path, text, flags={"host": "b"}).host
+    host = load_text(tmp_path, text, flags={"host": "b"}).hosts[0]
     assert (host.local, host.address) == (False, "b")
     overlay = text + '[environments.far.host]\naddress = "far"\n'
-    assert not load_text(tmp_path, overlay, environment="far").host.local
+    assert not load_text(tmp_path, overlay, environment="far").hosts[0].local
 
 
 def test_a_list_of_one_host_is_a_host(tmp_path: Path) -> None:
@@ -175,10 +178,11 @@ def test_an_environment_overlays_the_file(tmp_path: Path) -> None:
     """Tables merge key by key; what the environment does not name stays."""
     config = load_text(tmp_path, MINIMAL + STAGING, environment="staging")
     assert (config.environment, config.url, config.app) == ("staging", "https://staging.example.org/", "blog")
-    assert (config.host.address, config.host.user, config.host.port) == ("staging.example.org", "deploy", 2222)
+    (host,) = config.hosts
+    assert (host.address, host.user, host.port) == ("staging.example.org", "deploy", 2222)
     assert (config.static.target, config.static.exclude) == ("/www/staging", ("*.map",))
     assert load_text(tmp_path, MINIMAL + STAGING).static.exclude == ()
-    assert load_text(tmp_path, MINIMAL + STAGING, environment="here").host.local
+    assert load_text(tmp_path, MINIMAL + STAGING, environment="here").hosts[0].local
 
 
 def test_the_environment_can_come_by_variable(tmp_path: Path) -> None:
@@ -207,10 +211,11 @@ def test_relative_paths_start_where_they_were_written(tmp_path: Path, monkeypatc
     config = load_text(tmp_path, text, directory=below)
     assert config.directory == tmp_path
     assert config.static.source == str(tmp_path / "public")
-    assert (config.host.key, config.host.known_hosts) == ("/home/me/.ssh/id", str(tmp_path / "keys/known"))
+    (host,) = config.hosts
+    assert (host.key, host.known_hosts) == ("/home/me/.ssh/id", str(tmp_path / "keys/known"))
     given = {"flags": {"static.source": "dist"}, "variables": {"DEPLOYER_KEY": "/abs/id"}}
     config = load_text(tmp_path, text, directory=below, **given)
-    assert (config.static.source, config.host.key) == (str(below / "dist"), "/abs/id")
+    assert (config.static.source, config.hosts[0].key) == (str(below / "dist"), "/abs/id")
 
 
 def test_a_home_that_does_not_exist_is_refused(tmp_path: Path) -> None:
@@ -241,10 +246,10 @@ def test_host_keys_may_be_a_text_of_lines_or_a_list(tmp_path: Path) -> None:
     pasted = "# example.org:22 SSH-2.0\n" + "\n\n".join(keys) + "\n"
     as_text = MINIMAL.replace("[static]", f'host_key = """\n{pasted}"""\n[static]')
     as_list = MINIMAL.replace("[static]", f"host_key = {list(keys)}\n[static]")
-    assert load_text(tmp_path, as_text).host.host_key == keys
-    assert load_text(tmp_path, as_list).host.host_key == keys
-    assert load_text(tmp_path, MINIMAL, variables={"DEPLOYER_HOST_KEY": pasted}).host.host_key == keys
-    assert load_text(tmp_path, MINIMAL, flags={"host.host_key": (pasted,)}).host.host_key == keys
+    assert load_text(tmp_path, as_text).hosts[0].host_key == keys
+    assert load_text(tmp_path, as_list).hosts[0].host_key == keys
+    assert load_text(tmp_path, MINIMAL, variables={"DEPLOYER_HOST_KEY": pasted}).hosts[0].host_key == keys
+    assert load_text(tmp_path, MINIMAL, flags={"host.host_key": (pasted,)}).hosts[0].host_key == keys
 
 
 def test_what_is_missing_is_named_with_every_way_to_give_it(tmp_path: Path) -> None:
@@ -269,11 +274,11 @@ def test_a_key_in_the_variable_is_a_secret_and_a_path_is_not(tmp_path: Path) -> 
     text = MINIMAL.replace("user =", 'key = "id"\nuser =')
     variables = {"DEPLOYER_KEY": PRIVATE_KEY, "DEPLOYER_KEY_PASSPHRASE": " open sesame "}
     config, secrets = load_text(tmp_path, text, variables=variables), load_secrets(variables)
-    assert config.host.key == ""
+    assert config.hosts[0].key == ""
     assert secrets.key and secrets.key.reveal() == PRIVATE_KEY
     assert secrets.key_passphrase and secrets.key_passphrase.reveal() == " open sesame "
     assert "hush" not in repr(config) + repr(secrets) and "sesame" not in repr(secrets)
-    assert load_text(tmp_path, text, variables=variables, flags={"host.key": "/k"}).host.key == "/k"
+    assert load_text(tmp_path, text, variables=variables, flags={"host.key": "/k"}).hosts[0].key == "/k"
     assert load_secrets({"DEPLOYER_KEY": "/path/id", "DEPLOYER_KEY_PASSPHRASE": ""}) == load_secrets({})
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from deployer.config import Config, Host, Jump, Static
+from deployer.config import Config, Jump
 from deployer.errors import InvalidInput
 from tests.unit.test_config import load_text, refuse
 
@@ -41,7 +41,6 @@ def test_several_hosts_have_several_forms(tmp_path: Path, hosts: str) -> None:
     text = hosts + rest if hosts.startswith("host") else rest + hosts
     config = load_text(tmp_path, text)
     assert names(config) == [("a", "deploy", 2222), ("local", "", 22), ("::1", "", 22)]
-    assert config.host == config.hosts[0]
 
 
 def test_several_hosts_come_by_flags_and_by_variable(tmp_path: Path) -> None:
@@ -194,6 +193,7 @@ def test_a_mistake_in_one_of_several_hosts_names_it(tmp_path: Path, text: str, m
         ("", ()),
         ("j", (Jump(address="j"),)),
         ("me@j:2222", (Jump(address="j", port=2222, user="me"),)),
+        ("j, me@k , [::1]:2222", (Jump(address="j"), Jump(address="k", user="me"), Jump(address="::1", port=2222))),
         (
             "me@[::1]:22,k,[fe80::1%eth0]",
             (Jump(address="::1", user="me"), Jump(address="k"), Jump(address="fe80::1%eth0")),
@@ -202,18 +202,19 @@ def test_a_mistake_in_one_of_several_hosts_names_it(tmp_path: Path, text: str, m
 )
 def test_jumps_are_parsed_in_their_order(tmp_path: Path, text: str, expected: tuple[Jump, ...]) -> None:
     """As in ``ssh -J``; in the file, a variable or a flag."""
-    assert load_text(tmp_path, ONE + f'jump = "{text}"\n').host.jump == expected
-    assert load_text(tmp_path, ONE, flags={"host.jump": text}).host.jump == expected
-    assert load_text(tmp_path, ONE, variables={"DEPLOYER_JUMP": text + "\n"}).host.jump == expected
+    assert load_text(tmp_path, ONE + f'jump = "{text}"\n').hosts[0].jump == expected
+    assert load_text(tmp_path, ONE, flags={"host.jump": text}).hosts[0].jump == expected
+    assert load_text(tmp_path, ONE, variables={"DEPLOYER_JUMP": text + "\n"}).hosts[0].jump == expected
 
 
 def test_an_empty_flag_takes_the_jump_away(tmp_path: Path) -> None:
     """``--jump ""`` goes straight."""
-    assert load_text(tmp_path, ONE + 'jump = "j"\n', flags={"host.jump": ""}).host.jump == ()
+    assert load_text(tmp_path, ONE + 'jump = "j"\n', flags={"host.jump": ""}).hosts[0].jump == ()
 
 
 @pytest.mark.parametrize(
-    "text", [",", "j,", ",j", "j, k", "-oProxyCommand=x", "j:0", "::1", "ssh://j", "local", "j,local"]
+    "text",
+    [",", "j,", ",j", "j, ", "j k", "j,k l", "-oProxyCommand=x", "j, -x", "j:0", "::1", "ssh://j", "local", "j, local"],
 )
 def test_bad_jumps_are_refused(tmp_path: Path, text: str) -> None:
     """Empty hops, options, ports out of range, bare IPv6 and this machine."""
@@ -258,15 +259,9 @@ def test_host_keys_with_names_are_for_several_hosts(tmp_path: Path) -> None:
     keys = ("a ssh-ed25519 AAAAC3", "@cert-authority * ssh-rsa AAAAB3", "|1|a|b= ssh-rsa AAAAB3")
     flags = {"host.host_key": keys, "host.jump": "j"}
     assert [host.host_key for host in load_text(tmp_path, TWO, flags=flags).hosts] == [keys, keys]
-    assert load_text(tmp_path, ONE, flags={"host.host_key": (BARE,)}).host.host_key == (BARE,)
+    assert load_text(tmp_path, ONE, flags={"host.host_key": (BARE,)}).hosts[0].host_key == (BARE,)
     flags = {"host.host_key": (BARE,), "host": ("local",), "host.jump": "j"}
-    assert load_text(tmp_path, ONE, flags=flags).host.local
-
-
-def test_the_first_host_is_there_by_its_own_name() -> None:
-    """``Config.host`` is for callers that know of one host only."""
-    hosts = (Host(address="a"), Host(local=True))
-    assert Config(app="a", hosts=hosts, static=Static(source="/s", target="/t")).host is hosts[0]
+    assert load_text(tmp_path, ONE, flags=flags).hosts[0].local
 
 
 def test_no_host_at_all_is_refused(tmp_path: Path) -> None:

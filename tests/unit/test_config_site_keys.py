@@ -16,7 +16,7 @@ def test_nothing_is_shared_kept_or_run_by_default(tmp_path: Path) -> None:
     """Each of these features has to be asked for."""
     config = load_text(tmp_path, MINIMAL)
     assert (config.static.shared, config.static.retain_assets) == ((), RetainAssets(patterns=(), days=7))
-    assert (config.static.build_image, config.hooks.after, config.host.jump) == ("", "", ())
+    assert (config.static.build_image, config.hooks.after, config.hosts[0].jump) == ("", "", ())
 
 
 def test_the_keys_come_by_file_variable_and_flag(tmp_path: Path) -> None:

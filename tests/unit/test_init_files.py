@@ -118,7 +118,11 @@ def test_the_file_loads_as_what_was_given(tmp_path: Path) -> None:
     config = read(tmp_path, document.render(values, [{**HOST, "port": 2222, "host_key": "ssh-ed25519 AAAA"}]))
     assert (config.static.build, config.static.keep, config.static.exclude) == (odd, 7, (".git*", "'"))
     assert (config.health.timeout, config.static.retain_assets.patterns) == (2.5, ("assets/*",))
-    assert (config.host.address, config.host.port, config.host.host_key) == ("example.org", 2222, ("ssh-ed25519 AAAA",))
+    assert (config.hosts[0].address, config.hosts[0].port, config.hosts[0].host_key) == (
+        "example.org",
+        2222,
+        ("ssh-ed25519 AAAA",),
+    )
     assert (config.lock_wait, config.static.source) == (60, str(tmp_path / "public"))
 
 
