@@ -32,12 +32,6 @@ inventory() { # DIRECTORY: hashes and times of the files in it that can be linke
     fact newest_time "${newest:-0}"
 }
 
-record_facts() { # RELEASE: its record's "name value" lines as facts, prefixed
-    while IFS=' ' read -r key value; do
-        fact "$2$key" "$value"
-    done 2>/dev/null <"$state/records/$1/facts"
-}
-
 do_facts() { # what a run must know; the wanted digest spares the manifest when nothing differs
     IFS= read -r wanted || exit 1
     find_live

@@ -21,32 +21,7 @@ do_inspect() { # everything that the looking commands show
     [ ! -f "$state/journal" ] || send_file journal "$state/journal"
 }
 
-lock_facts() { # whose the lock is, and the switch that nobody has confirmed
-    for entry in "$lock"/*; do
-        [ -d "$entry" ] || continue
-        if stale "$entry"; then fact lock_stale "$why"; fi
-        fact lock "$owner"
-        fact lock_entry "${entry##*/}"
-    done
-    if [ -f "$state/pending" ]; then
-        first_line "$state/pending"
-        fact pending "$line"
-    fi
-}
-
-do_show_log() {
-    IFS= read -r release || exit 1
-    [ ! -f "$state/logs/$release" ] || send_file log "$state/logs/$release"
-}
-
 do_check_release() { # before a rollback
     IFS= read -r release || exit 1
     sealed "$release" || fail failed "release $release was changed after it was deployed, so it is not put live: deploy that version again with run"
-}
-
-do_break() { # ENTRY: unlock
-    IFS= read -r entry || exit 1
-    why=unlock
-    depose "$lock/$entry" || fail failed 'that lock is gone already'
-    rm -rf "$state/broken.$entry"
 }

@@ -157,12 +157,3 @@ prune() { # KEEP: the newest, the live one and the one before it stay
         tail -n 2000 "$state/journal" >"$work/journal" && mv -f "$work/journal" "$state/journal"
     }
 }
-
-do_log() { # the deploy's output, in frames; a disk that is full by now is no reason to go back
-    IFS= read -r release || exit 1
-    frames | {
-        cat >>"$state/logs/$release" && exit
-        cat >/dev/null
-        exit 1
-    } 2>/dev/null || fact warning "the output of this deploy could not be kept in $state/logs on the host"
-}
