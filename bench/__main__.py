@@ -67,8 +67,12 @@ class Bench:
             readings = self._measure(case)
             yield report.case_section(case, readings, checks(case, readings, self.scp))
         if contenders.deployer_exists():
+            # What the cases have deployed is removed: the sections behind them need room.
+            shutil.rmtree(self.folder / "www", ignore_errors=True)
+            # Before the large ones: a process counts as at least as large as the one that started it, which grows there.
+            memory_and_imports = self._limits()
             yield from self._large_sections()
-            yield from self._limits()
+            yield from memory_and_imports
 
     def _measure_scp(self) -> str:
         part, home = self.folder / "part", self.folder / "www" / "scp"
@@ -107,8 +111,7 @@ class Bench:
         return reading
 
     def _large_sections(self) -> Iterator[str]:
-        """Those that need room: what the cases have deployed is removed first, and what each of them makes after it."""
-        shutil.rmtree(self.folder / "www", ignore_errors=True)
+        """Those that need room: what each of them makes is removed after it."""
         if "hosts" in self.cases:
             with tempfile.TemporaryDirectory(dir=self.folder) as name:
                 yield hosts.section(self.site, Path(name), self.runs)
@@ -116,7 +119,8 @@ class Bench:
             with tempfile.TemporaryDirectory(dir=self.folder) as name:
                 yield huge.section(Path(name), self.address, self.relay, quick=self.quick)
 
-    def _limits(self) -> Iterator[str]:
+    def _limits(self) -> list[str]:
+        """The section, if anything of it was asked for."""
         rows = []
         if self.peak:
             rows.append(
@@ -133,8 +137,7 @@ class Bench:
         if "imports" in self.cases:
             name = "imports of `deployer --version`"
             rows.append(_limit(name, limits.import_milliseconds(), limits.IMPORT_LIMIT, "ms"))
-        if rows:
-            yield f"## Memory and imports\n\n{report.table(('', 'measured', 'target', ''), rows)}\n"
+        return [f"## Memory and imports\n\n{report.table(('', 'measured', 'target', ''), rows)}\n"] if rows else []
 
     def _measure_big(self) -> Reading:
         with tempfile.TemporaryDirectory(prefix="deployer-bench-", dir=self.folder.parent) as name:
