@@ -7,6 +7,8 @@ from collections.abc import Callable
 
 __all__ = [
     "APP_PATTERN",
+    "LONGEST_NAME",
+    "SYSTEM_DIRECTORIES",
     "Check",
     "Refused",
     "check_address",
@@ -22,6 +24,7 @@ __all__ = [
     "check_user",
     "disjoint",
     "holds_private_key",
+    "is_visible",
     "parse_host",
     "parse_jumps",
 ]
@@ -40,8 +43,8 @@ _IMAGE = (
 )
 _LONGEST_IMAGE = 512
 # A deploy swaps its target for a link: none of these survives that.
-_SYSTEM = frozenset("bin boot dev etc home lib lib32 lib64 opt proc root run sbin sys tmp usr var".split())
-_LONGEST_NAME = 255  # bytes in one path component, on every file system that matters
+SYSTEM_DIRECTORIES = frozenset("bin boot dev etc home lib lib32 lib64 opt proc root run sbin sys tmp usr var".split())
+LONGEST_NAME = 255  # bytes in one path component, on every file system that matters
 _LONGEST_TARGET = 3500  # bytes; Linux allows 4096, of which the state below .deployer needs up to 550
 # Shorter than any private key's body, so that a key pasted without its frame is never taken for a path and printed.
 _LONGEST_KEY_PATH = 255
@@ -77,7 +80,7 @@ def check_target(text: str) -> str:
     """The absolute path on the host that visitors are served from, returned without trailing slashes."""
     if not text.startswith("/"):
         raise Refused("an absolute path on the host, such as /www/my-site")
-    if not _is_visible(text, spaces=True):
+    if not is_visible(text, spaces=True):
         raise Refused("a path without control characters")
     parts = text.rstrip("/").split("/")[1:]
     if not parts:
@@ -88,12 +91,12 @@ def check_target(text: str) -> str:
         raise Refused("a path without empty, '.' and '..' components")
     if ".deployer" in parts:
         raise Refused("a path outside of .deployer", hint="deployer keeps its own state in directories of that name")
-    if len(parts) == 1 and parts[0] in _SYSTEM:
+    if len(parts) == 1 and parts[0] in SYSTEM_DIRECTORIES:
         raise Refused(
             "the site's own directory, not one of the system's", hint="a deploy replaces the target by a link"
         )
-    if any(len(part.encode("utf-8", "surrogateescape")) > _LONGEST_NAME for part in parts):
-        raise Refused(f"a path whose components have at most {_LONGEST_NAME} bytes")
+    if any(len(part.encode("utf-8", "surrogateescape")) > LONGEST_NAME for part in parts):
+        raise Refused(f"a path whose components have at most {LONGEST_NAME} bytes")
     if len(text.encode("utf-8", "surrogateescape")) > _LONGEST_TARGET:
         raise Refused(f"a path of at most {_LONGEST_TARGET} bytes")
     return "/" + "/".join(parts)
@@ -102,8 +105,8 @@ def check_target(text: str) -> str:
 def check_shared(text: str) -> str:
     """A path inside the site, relative to its root, returned without trailing slashes."""
     bare = _check_inside(text, "a path inside the site, such as uploads")
-    if any(len(part.encode("utf-8", "surrogateescape")) > _LONGEST_NAME for part in bare.split("/")):
-        raise Refused(f"a path whose components have at most {_LONGEST_NAME} bytes")
+    if any(len(part.encode("utf-8", "surrogateescape")) > LONGEST_NAME for part in bare.split("/")):
+        raise Refused(f"a path whose components have at most {LONGEST_NAME} bytes")
     return bare
 
 
@@ -118,7 +121,7 @@ def _check_inside(text: str, expected: str) -> str:
         raise Refused(f"{expected}, relative to its root")
     if any(part in {"", ".", ".."} for part in bare.split("/")):
         raise Refused(f"{expected}, without empty, '.' and '..' components")
-    if not _is_visible(bare, spaces=True):
+    if not is_visible(bare, spaces=True):
         raise Refused(f"{expected}, without control characters")
     return bare
 
@@ -158,7 +161,7 @@ def check_url(text: str) -> str:
         raise Refused(
             "a URL without user name and password", hint="URLs are printed and kept in the journal", echo=False
         )
-    if not complete or not _is_visible(text) or not text.isascii():
+    if not complete or not is_visible(text) or not text.isascii():
         raise Refused(
             "an http:// or https:// URL with a host, in ASCII without spaces",
             hint="write other characters of a path percent-encoded, and those of a name in their xn-- form",
@@ -181,7 +184,7 @@ def check_user(text: str) -> str:
     """A login name. It may never look like an option, nor hold a password as URLs do."""
     if ":" in text:
         raise Refused("a user name without a password", hint="log in with a key", echo=False)
-    if text.startswith("-") or not _is_visible(text):
+    if text.startswith("-") or not is_visible(text):
         raise Refused("a user name without spaces and control characters that does not start with '-'")
     return text
 
@@ -189,7 +192,7 @@ def check_user(text: str) -> str:
 def check_key_file(text: str) -> str:
     """The path of a private key's file; a key itself is refused without being shown."""
     hint = "put the key itself, unchanged, into the variable DEPLOYER_KEY"
-    if holds_private_key(text) or not _is_visible(text, spaces=True) or len(text) > _LONGEST_KEY_PATH:
+    if holds_private_key(text) or not is_visible(text, spaces=True) or len(text) > _LONGEST_KEY_PATH:
         raise Refused("the path of a private key's file, never the key itself", hint=hint, echo=False)
     return text
 
@@ -262,10 +265,10 @@ def _is_ipv6(text: str) -> bool:
         IPv6Address(text)
     except ValueError:
         return False
-    return _is_visible(text)
+    return is_visible(text)
 
 
-def _is_visible(text: str, *, spaces: bool = False) -> bool:
+def is_visible(text: str, *, spaces: bool = False) -> bool:
     """Whether a text is free of control characters and, unless ``spaces``, of white space.
 
     Lone surrogates stand for bytes that are not UTF-8; they are no control characters.
