@@ -1,0 +1,3 @@
+"""The rebuild strategy: the server's own checkout is brought to a commit, built there, and its containers replaced."""
+
+from __future__ import annotations

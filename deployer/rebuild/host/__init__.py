@@ -1,0 +1,27 @@
+"""The host's side of a rebuild."""
+
+from __future__ import annotations
+
+from functools import cache
+
+from deployer.host import assemble
+
+__all__ = ["program"]
+
+PARTS = (
+    "site.sh",
+    "command.sh",
+    "checkout.sh",
+    "compose.sh",
+    "proxy.sh",
+    "roll.sh",
+    "recover.sh",
+    "releases.sh",
+    "main.sh",
+)
+
+
+@cache
+def program() -> str:
+    """The program as POSIX shell text."""
+    return assemble(__name__, PARTS)

@@ -1,0 +1,95 @@
+# shellcheck shell=sh
+# Long commands: their output is sent while they run, and they end with their client, their shell and their time.
+
+relay() { # standard input, line by line, to the client
+    while IFS= read -r line || [ "$line" ]; do
+        printf '%s > %s\n' "$mark" "$line" >&3
+    done
+}
+
+grouped() { # COMMAND...: in a process group of its own, which is noted for whoever has to end it
+    # shellcheck disable=SC2016
+    if command -v setsid >/dev/null 2>&1; then
+        set -- setsid sh -c 'IFS= read -r line </proc/$$/stat; printf "%s %s\n" $$ "${line##*) }" >"$0"; exec "$@"' "$work/group" "$@"
+    fi
+    "$@"
+    printf '%s\n' $? >"$work/ended.new"
+    mv "$work/ended.new" "$work/ended"
+}
+
+stop_group() { # FILE: the group noted in it, if it runs still
+    [ -s "$1" ] || return 0
+    IFS=' ' read -r group line <"$1"
+    rm -f "$1"
+    # shellcheck disable=SC2086
+    set -- $line
+    began=${20:-}
+    process "$group"
+    # A leader of this number that began at another time is somebody else's: the group is gone. Without a leader it is
+    # ours, because a number is not given again while a group has it.
+    [ -z "$start" ] || [ "$start" = "$began" ] || return 0
+    kill -s TERM -- "-$group" 2>/dev/null || return 0
+    for _ in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15; do
+        kill -s 0 -- "-$group" 2>/dev/null || return 0
+        sleep 0.2 2>/dev/null || sleep 1
+    done
+    kill -s KILL -- "-$group" 2>/dev/null
+}
+
+attend() { # SECONDS COMMAND...: its status; 124 when it ran out of time, 125 when the client is gone
+    rm -f "$work/ended" "$work/group"
+    uptime
+    ends=$((up + $1)) ticked=$up
+    shift
+    # The output may outlive the command, when that leaves something running: only the command is waited for.
+    (grouped "$@") </dev/null 2>&1 3>&- | relay &
+    relaying=$!
+    until [ -e "$work/ended" ]; do
+        sleep 0.1 2>/dev/null || sleep 1
+        uptime
+        [ "$up" != "$ticked" ] || continue
+        ticked=$up
+        # Only by writing does a program learn that nobody listens any more.
+        [ "$recovering" ] || printf '%s +\n' "$mark" >&3 || {
+            stop_group "$work/group"
+            return 125
+        }
+        renew
+        [ "$up" -lt "$ends" ] || {
+            stop_group "$work/group"
+            return 124
+        }
+    done
+    first_line "$work/ended"
+    result=$line
+    for _ in 1 2 3 4 5; do
+        kill -s 0 "$relaying" 2>/dev/null || break
+        sleep 0.1 2>/dev/null || break
+    done
+    rm -f "$work/group"
+    return "$result"
+}
+
+do_command() { # WHAT SECONDS, then the command's text: it runs in the checkout
+    IFS= read -r what && IFS= read -r within || exit 1
+    frames >"$work/command" || exit 1
+    in_checkout "$within" sh "$work/command"
+    succeeded "$what" "$within"
+}
+
+in_checkout() { # SECONDS COMMAND...: its status as attend gives it
+    cd "$path" || fail failed "$(id -un) cannot enter $path on the host"
+    attend "$@"
+    result=$?
+    cd /
+    return "$result"
+}
+
+succeeded() { # WHAT SECONDS: or the deploy ends here; $result is the command's status
+    case $result in
+    0) ;;
+    124) fail failed "$1 ran for longer than $2 s on the host, and was ended" ;;
+    125) exit 1 ;;
+    *) fail failed "$1 failed on the host with status $result" ;;
+    esac
+}

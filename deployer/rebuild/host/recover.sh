@@ -1,0 +1,85 @@
+# shellcheck shell=sh
+# What is unfinished is undone or, once its release was accepted, finished: after a failure, an interruption, a kill.
+
+fail() { # CODE TEXT: the answer tells how the host is left, so that is seen to first
+    failure=$1 text=$2
+    if [ "$held" ] && [ -d "$work" ] && [ -f "$state/pending" ] && [ ! "$recovering" ]; then
+        [ "$1" = deposed ] || recover "$1" || set -- unknown "$2; and what was live before could not be brought back"
+    fi
+    printf '%s ! %s %s\n' "$mark" "$1" "$text${2#"$text"}" >&3
+    exit 1
+}
+
+recover() { # WHY: nothing to do, without a word, when nothing is unfinished
+    [ -f "$state/pending" ] || return 0
+    recovering=yes
+    stop_group "$work/group"
+    IFS=' ' read -r release previous <"$state/pending"
+    load_compose
+    find_live
+    if [ "$live" = "$release" ] || one_way; then
+        working roll_finish || return 1
+        accept
+        journal finish recovered "$release"
+        fact healed "an interrupted deploy had put $release live; it stays live"
+    else
+        working undo_changes || return 1
+        journal switch undone "$release" ",\"why\":\"$1\""
+        [ ! -d "$state/records/$release" ] || true >"$state/records/$release/failed"
+        [ -e "$state/records/$release/served" ] || [ "$1" = gate ] || remove_release "$release"
+        fact healed "an interrupted deploy of $release was undone"
+    fi
+    finished
+    recovering=''
+}
+
+undo_changes() { # the checkout first: what is started again must be what was there before
+    restore_checkout && restore_images && roll_back && up_again
+}
+
+one_way() { # true when the release has begun to replace the one before, and must not be taken back
+    [ -e "$state/undo/up" ] || [ -e "$state/roll/cut" ] || return 1
+    grep -q '^no_rollback_past yes$' "$state/records/$release/facts" 2>/dev/null
+}
+
+up_again() { # after a plain `up` of the new release had begun
+    [ -f "$state/undo/up" ] || return 0
+    IFS= read -r within <"$state/undo/up"
+    sed 1d "$state/undo/up" >"$work/command"
+    in_checkout "$within" sh "$work/command"
+}
+
+accept() { # $release is the live one from here on
+    put "$state/live" "$release"
+    true >"$state/records/$release/served"
+    rm -f "$state/records/$release/failed"
+}
+
+finished() { # nothing is left to undo; the note of what is pending goes last, so that a kill in between is found again
+    rm -rf "$state/roll" "$state/undo"
+    mkdir -m 700 "$state/undo"
+    mv -f "$state/pending" "$work/pending" 2>/dev/null
+}
+
+heal() { # with the lock held
+    for left in "$state"/broken.*; do
+        [ ! -d "$left" ] || stop_group "$left/group"
+    done
+    rm -rf "$state"/broken.*
+    for left in "$state"/app.* "$state"/version.* "$state"/claim.*; do
+        [ -e "$left" ] || continue
+        if [ -s "$left/owner" ]; then stale "$left"; else abandoned "$left"; fi && rm -rf "$left"
+    done
+    recover killed || fail unknown "an interrupted deploy could be neither undone nor finished; see the reasons above, then run again"
+    find_live
+    for record in "$state"/records/*; do
+        [ ! -d "$record" ] || [ -e "$record/served" ] || [ "${record##*/}" = "$live" ] || remove_release "${record##*/}"
+    done
+}
+
+remove_release() { # NAME: the record goes last, so that a kill in between is found again
+    [ "$1" ] || return 1
+    forget_images "$1"
+    forget_commit "$1"
+    rm -rf "$state/logs/$1" "$state/records/$1"
+}

@@ -1,0 +1,123 @@
+# shellcheck shell=sh
+# From the lock to the end of a good deploy; and looking without changing anything.
+
+do_lock() {
+    IFS= read -r wait && IFS= read -r members || exit 1
+    make_state
+    take_lock "$wait"
+    heal
+    journal lock taken '' "$members"
+}
+
+do_facts() { # what a run must know before it decides
+    IFS= read -r compose_wanted && IFS= read -r traefik_directory && IFS= read -r traefik_api || exit 1
+    host_facts
+    youngest=''
+    for record in "$state"/records/*; do
+        [ ! -d "$record" ] || youngest=${record##*/}
+    done
+    fact newest "$youngest"
+    [ -z "$live" ] || record_facts "$live" live_
+    checkout_facts
+    compose_facts
+    proxy_facts
+}
+
+host_facts() {
+    find_live
+    fact now "$(date +%s)"
+    fact live "$live"
+    # shellcheck disable=SC2046
+    set -- $(df -Pk "$parent" | tail -n 1)
+    fact free_kilobytes "$4"
+    fact path "$path"
+}
+
+do_begin() { # RELEASE PREVIOUS MEMBERS, then the record's facts (none: it is there already)
+    IFS= read -r release && IFS= read -r previous && IFS= read -r members || exit 1
+    record=$state/records/$release
+    [ -d "$record" ] || mkdir "$record" || cannot "write to $state on the host"
+    frames >"$work/facts" || exit 1
+    [ ! -s "$work/facts" ] || mv -f "$work/facts" "$record/facts" || cannot "write to $state on the host"
+    save_compose
+    remember_images
+    put "$state/pending" "$release $previous"
+    journal begin begin "$release" "$members"
+    DEPLOYER_APP=$app DEPLOYER_RELEASE=$release
+    export DEPLOYER_APP DEPLOYER_RELEASE
+}
+
+do_up() { # SECONDS, then the command's text
+    IFS= read -r within || exit 1
+    frames >"$work/command" || exit 1
+    { printf '%s\n' "$within" && cat "$work/command"; } >"$work/up" && mv -f "$work/up" "$state/undo/up" ||
+        cannot "write to $state on the host"
+    journal switch begin "$release"
+    in_checkout "$within" sh "$work/command"
+    succeeded up "$within"
+    journal switch done "$release"
+}
+
+do_accept() { # the gate has passed: from here on an interrupted deploy is finished, not undone
+    IFS= read -r members || exit 1
+    renew
+    accept
+    journal done confirmed "$release" "$members"
+}
+
+do_finish() { # KEEP
+    IFS= read -r keep || exit 1
+    finished
+    working prune "$keep"
+    unlock
+}
+
+do_revert() {
+    IFS= read -r members || exit 1
+    failed=$release
+    recover gate || fail unknown "cannot bring ${previous:-nothing} back"
+    journal switch reverted "$failed" "$members"
+    unlock
+}
+
+do_conclude() { # the end of a deploy that had nothing to do
+    IFS= read -r when || exit 1
+    previous=$live
+    journal done unchanged "$live"
+    unlock
+}
+
+prune() { # KEEP: the newest, the live one and the one before it stay
+    find_live
+    count=0 newest_first=''
+    for record in "$state"/records/*; do
+        newest_first="${record##*/} $newest_first"
+    done
+    for kept in $newest_first; do
+        count=$((count + 1))
+        [ "$count" -le "$1" ] || [ "$kept" = "$live" ] || [ "$kept" = "$previous" ] || {
+            remove_release "$kept" && fact pruned "$kept"
+        }
+    done
+    [ "$(stat -c %s "$state/journal")" -lt 1048576 ] || {
+        tail -n 2000 "$state/journal" >"$work/journal" && mv -f "$work/journal" "$state/journal"
+    }
+}
+
+do_inspect() { # everything that the looking commands show
+    host_facts
+    lock_facts
+    present=$(cat "$state"/records/*/images 2>/dev/null | cut -d ' ' -f 2 | sort -u |
+        xargs docker image inspect --format '{{.Id}}' 2>/dev/null)
+    for record in "$state"/records/*; do
+        [ -d "$record" ] || continue
+        release=${record##*/}
+        fact record "$release"
+        record_facts "$release" "$release."
+        [ ! -e "$record/failed" ] || fact "$release.failed" yes
+        [ ! -f "$record/images" ] || while IFS=' ' read -r service image _; do
+            case $present in *"$image"*) ;; *) fact "$release.lost" "$service" ;; esac
+        done <"$record/images"
+    done
+    [ ! -f "$state/journal" ] || send_file journal "$state/journal"
+}
