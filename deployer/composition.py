@@ -69,12 +69,17 @@ def destinations_for(config: Config, secrets: Secrets, clock: Clock, reporter: R
     """Every host of ``config``: the way there and the gate that asks it."""
     return tuple(
         Destination(
-            transport_for(config, secrets, reporter.note, host, name),
+            transport_for(config, secrets, reporter.note, host, name, _output(reporter, name)),
             gate_for(config, clock, reporter, host),
             name,
         )
         for host, name in zip(config.hosts, _names(config.hosts), strict=True)
     )
+
+
+def _output(reporter: Reporter, name: str) -> Callable[[str], None]:
+    """What a command on the host called ``name`` prints: of several hosts, each line says whose it is."""
+    return (lambda line: reporter.output(f"{name}: {line}")) if name else reporter.output
 
 
 def _names(hosts: Sequence[Host]) -> tuple[str, ...]:
@@ -93,27 +98,34 @@ def _login(host: Host) -> str:
 
 
 def transport_for(
-    config: Config, secrets: Secrets, notify: Callable[[str], None], host: Host | None = None, name: str = ""
+    config: Config,
+    secrets: Secrets,
+    notify: Callable[[str], None],
+    host: Host | None = None,
+    name: str = "",
+    output: Callable[[str], None] = lambda _line: None,
 ) -> Transport:
     """The way to ``host`` (default: the first), called ``name`` in messages.
 
-    ``notify`` gets what the host says while it makes us wait.
+    ``notify`` gets what the host says while it makes us wait, ``output`` what commands print there.
     """
     host = host or config.hosts[0]
-    return _local(host, name, notify) if host.local else _ssh(host, name, secrets, notify)
+    return _local(host, name, notify, output) if host.local else _ssh(host, name, secrets, notify, output)
 
 
-def _local(host: Host, name: str, notify: Callable[[str], None]) -> Transport:
+def _local(host: Host, name: str, notify: Callable[[str], None], output: Callable[[str], None]) -> Transport:
     def connect(program: str) -> Session:
         from deployer.transports.conversation import Conversation
         from deployer.transports.local import open_channel
 
-        return Conversation(open_channel(host.command_timeout), program, name or "local", notify)
+        return Conversation(open_channel(host.command_timeout), program, name or "local", notify, output)
 
     return _Transport("local", connect)
 
 
-def _ssh(host: Host, name: str, secrets: Secrets, notify: Callable[[str], None]) -> Transport:
+def _ssh(
+    host: Host, name: str, secrets: Secrets, notify: Callable[[str], None], output: Callable[[str], None]
+) -> Transport:
     user = host.user or _own_name()
 
     def connect(program: str) -> Session:
@@ -133,7 +145,7 @@ def _ssh(host: Host, name: str, secrets: Secrets, notify: Callable[[str], None])
             command_timeout=host.command_timeout,
             jumps=tuple(Jump(jump.address, jump.port, jump.user or _own_name()) for jump in host.jump),
         )
-        return Conversation(open_channel(settings), program, name or f"{user}@{host.address}", notify)
+        return Conversation(open_channel(settings), program, name or f"{user}@{host.address}", notify, output)
 
     return _Transport(_login(host), connect)
 

@@ -65,8 +65,11 @@ class Steps:
         began = self.clock.monotonic()
         for step in wanted:
             self.reporter.step_started(step.name, step.summary)
-            for _ in step.requests:
-                for text in next(replies).every("warning"):
+            for request in step.requests:
+                reply = next(replies)
+                if request.heard is not None:
+                    request.heard(reply)
+                for text in reply.every("warning"):
                     self.reporter.warning(text)
             now = self.clock.monotonic()
             self.ended(step.name, now - began)
@@ -94,14 +97,8 @@ def carry_out(
     """
     if plan.switch is None:
         return
-    flight = _Flight(plan, plan.switch, watch)
-    try:
-        steps.follow(flight.steps, session.stream(flight.requests()))
-    except ConnectionLost as error:
-        if flight.switching:
-            message = f"the connection broke during the switch to {short(plan.release)}: {error.message}"
-            raise StateUnknown(message, hint=_LOOK) from error
-        raise
+    reach = _patiently if plan.patient else _at_once
+    reach(plan, plan.switch, session, steps, watch)
     watch.mark_switch()
     reason = ""
     if gate is not None:
@@ -109,14 +106,46 @@ def carry_out(
             reason = gate()
     with uninterrupted():
         if reason:
-            _perform(plan.revert, session, steps, plan)
             message = f"{short(plan.release)} failed its health gate: {reason}"
+            if plan.one_way:
+                raise StateUnknown(f"{message}. It was not rolled back: {plan.one_way}", hint=_ONE_WAY)
+            _perform(plan.revert, session, steps, plan)
             hint = f"{short(plan.previous) or 'Nothing'} is live again; the failed release stays on the host."
             raise GateFailed(message, hint=hint)
         _perform(plan.confirm, session, steps, plan)
 
 
 _LOOK = "The host undoes a switch that nobody confirmed. See what is live with `deployer status`, then run again."
+
+
+_ONE_WAY = "The release stays live. Mend it and run again, or go back by hand with `deployer rollback`."
+
+
+def _at_once(plan: Plan, switch: Step, session: Session, steps: Steps, watch: Watch) -> None:
+    """Send everything without waiting: every round trip less counts where the work is small."""
+    flight = _Flight(plan, switch, watch)
+    try:
+        steps.follow(flight.steps, session.stream(flight.requests()))
+    except ConnectionLost as error:
+        if flight.switching:
+            raise _lost(plan, error) from error
+        raise
+
+
+def _patiently(plan: Plan, switch: Step, session: Session, steps: Steps, watch: Watch) -> None:
+    """Let the preparation end before anybody watches: it may take many minutes."""
+    steps.perform(plan.prepare, session)
+    watch.start()
+    steps.perform(plan.approach, session)
+    try:
+        steps.perform((switch,), session)
+    except ConnectionLost as error:
+        raise _lost(plan, error) from error
+
+
+def _lost(plan: Plan, error: ConnectionLost) -> StateUnknown:
+    message = f"the connection broke during the switch to {short(plan.release)}: {error.message}"
+    return StateUnknown(message, hint=_LOOK)
 
 
 @dataclass(slots=True)
@@ -130,10 +159,10 @@ class _Flight:
 
     @property
     def steps(self) -> tuple[Step, ...]:
-        return (*self.plan.prepare, self.switch)
+        return (*self.plan.prepare, *self.plan.approach, self.switch)
 
     def requests(self) -> Iterator[Request]:
-        for step in self.plan.prepare:
+        for step in (*self.plan.prepare, *self.plan.approach):
             yield from step.requests
         self.watch.start()
         self.switching = True

@@ -6,7 +6,7 @@ A strategy turns configuration and facts into a :class:`Plan`; the engine runs a
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
@@ -32,13 +32,15 @@ class Body(Protocol):
 class Request:
     """One verb of the program on the host, with its arguments.
 
-    Arguments are texts of any characters but NUL; the transport's conversation quotes them.
+    Arguments are texts of any characters but NUL; the transport's conversation quotes them. ``heard`` gets the reply, for
+    the body of a later request that depends on it.
     """
 
     verb: str
     effect: Effect
     arguments: tuple[str, ...] = ()
     body: Body | None = None
+    heard: Callable[[Reply], None] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,16 +119,19 @@ class ServedFile:
 class Plan:
     """The ordered steps of one deploy on one host.
 
-    ``prepare`` brings everything to the host and changes nothing that visitors see; ``switch`` is the instant at which
-    they get the release; ``confirm`` follows a passed gate, ``revert`` a failed one. A plan without ``switch`` has
-    nothing to do: ``release`` is live already, and ``confirm`` only ends a deploy that changes other hosts. ``figures``
-    are numbers of the result (``files_total`` and so on).
+    ``prepare`` brings everything to the host and changes nothing that visitors see. Where that takes long, the plan is
+    ``patient``: nobody watches meanwhile, and of several hosts one is deployed to after the other. The ``approach``
+    should not be noticed either, but might be. ``switch`` is the instant at which visitors get the release; ``confirm``
+    follows a passed gate, ``revert`` a failed one, unless the release goes ``one_way``, which says why. A plan without
+    ``switch`` has nothing to do: ``release`` is live already, and ``confirm`` only ends a deploy that changes other
+    hosts. ``figures`` are numbers of the result (``files_total`` and so on).
     """
 
     release: str
     previous: str
     commit: str = ""
     prepare: tuple[Step, ...] = ()
+    approach: tuple[Step, ...] = ()
     switch: Step | None = None
     confirm: tuple[Step, ...] = ()
     revert: tuple[Step, ...] = ()
@@ -134,17 +139,27 @@ class Plan:
     served: tuple[ServedFile, ...] = ()
     figures: Mapping[str, int] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
+    patient: bool = False
+    one_way: str = ""
 
     @property
     def steps(self) -> tuple[Step, ...]:
         """The steps of a deploy that goes well, in order."""
-        return () if self.switch is None else (*self.prepare, self.switch, *self.confirm)
+        return () if self.switch is None else (*self.prepare, *self.approach, self.switch, *self.confirm)
 
     def on(self, host: str) -> Plan:
         """The same plan, its steps and warnings named as ``host``'s; one host alone (empty) needs no mention."""
-        prepare, confirm, revert = (
-            tuple(step.on(host) for step in steps) for steps in (self.prepare, self.confirm, self.revert)
+        prepare, approach, confirm, revert = (
+            tuple(step.on(host) for step in steps) for steps in (self.prepare, self.approach, self.confirm, self.revert)
         )
         switch = self.switch and self.switch.on(host)
         warnings = tuple(f"{host}: {text}" if host else text for text in self.warnings)
-        return replace(self, prepare=prepare, switch=switch, confirm=confirm, revert=revert, warnings=warnings)
+        return replace(
+            self,
+            prepare=prepare,
+            approach=approach,
+            switch=switch,
+            confirm=confirm,
+            revert=revert,
+            warnings=warnings,
+        )

@@ -53,12 +53,15 @@ class Leg:
 def roll_out(legs: Sequence[Leg], steps: Steps, *, watch: Watch, uninterrupted: Uninterrupted) -> None:
     """Run the plans to their end: the new release live and confirmed on every host, or the old one on every host.
 
+    Patient plans are carried out in turn, and the hosts before one that fails keep the new release.
     Where all hosts cannot be brought to the same end, StateUnknown says how each is, as do GateFailed and ConnectionLost
     (of a host that was not switched yet) after all went back. See :func:`deployer.engine.carry_out` for one host.
     """
     if len(legs) == 1:
         (leg,) = legs
         carry_out(leg.plan, leg.session, steps, gate=leg.gate, watch=watch, uninterrupted=uninterrupted)
+    elif any(leg.plan.patient for leg in legs):
+        _in_turn(legs, steps, watch, uninterrupted)
     elif any(leg.plan.switch for leg in legs):
         _prepare(legs, steps)
         watch.start()
@@ -69,6 +72,20 @@ def roll_out(legs: Sequence[Leg], steps: Steps, *, watch: Watch, uninterrupted: 
                 raise _gone_back(legs, steps, error) from error
         with uninterrupted():
             _confirm(legs, steps)
+
+
+def _in_turn(legs: Sequence[Leg], steps: Steps, watch: Watch, uninterrupted: Uninterrupted) -> None:
+    """Deploy to one host after the other, each through its gate; the first that fails ends it, and those before it stay."""
+    for leg in legs:
+        try:
+            carry_out(leg.plan, leg.session, steps, gate=leg.gate, watch=watch, uninterrupted=uninterrupted)
+        except DeployerError as error:
+            if isinstance(error, GateFailed):
+                leg.state = _State.BACK
+            elif isinstance(error, StateUnknown):
+                leg.state = _State.UNKNOWN
+            raise type(error)(f"{leg.host}: {error.message}", hint=_accounts(legs, error.hint)) from error
+        leg.state = _State.CONFIRMED
 
 
 def _prepare(legs: Sequence[Leg], steps: Steps) -> None:

@@ -32,8 +32,8 @@ class ProbeWatch:
         self._report: ProbeReport | None = None
 
     def start(self) -> None:
-        """Begin, and wait up to a second for the first answers."""
-        if not self._config.probe_url:
+        """Begin, and wait up to a second for the first answers; a second start changes nothing."""
+        if not self._config.probe_url or self._probes:
             return
         from deployer.probe import Probe
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import queue
 import secrets
 import threading
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
@@ -24,6 +25,8 @@ BEAT_SECONDS = 5.0
 """How often an idle client renews its lease on the host (15 s)."""
 GOODBYE_SECONDS = 3.0
 """How long to wait for the host to undo and unlock when we leave early."""
+REPEATED_LINES = 20
+"""How many of the last lines that a command on the host printed are repeated when it fails."""
 
 _RUN_AGAIN = "Run again when the line is good: the host itself undoes what was not finished."
 _FAILURES: dict[str, type[DeployerError]] = {
@@ -57,16 +60,23 @@ _Event = _Fact | _Done | _Failure
 class Conversation:
     """A session (see :class:`deployer.ports.Session`) on a channel to a shell.
 
-    ``host`` is the name to use in messages; ``notify`` gets what the host says goes on, in the receiving thread. Three
-    threads meet here: the caller reads replies, one thread sends, one receives; a fourth renews the lease while nothing
-    is being sent.
+    ``host`` is the name to use in messages; ``notify`` gets what the host says goes on, and ``output`` the lines that
+    commands there print, both in the receiving thread. Three threads meet here: the caller reads replies, one thread
+    sends, one receives; a fourth renews the lease while nothing is being sent.
     """
 
     def __init__(
-        self, channel: Channel, program: str, host: str, notify: Callable[[str], None] = lambda _text: None
+        self,
+        channel: Channel,
+        program: str,
+        host: str,
+        notify: Callable[[str], None] = lambda _text: None,
+        output: Callable[[str], None] = lambda _line: None,
     ) -> None:
         self._channel = channel
         self._notify = notify
+        self._output = output
+        self._printed: deque[str] = deque(maxlen=REPEATED_LINES)
         self._host = host
         self._mark = secrets.token_hex(8).encode()
         self._events: queue.SimpleQueue[_Event] = queue.SimpleQueue()
@@ -210,10 +220,16 @@ class Conversation:
             case b"#":
                 self._events.put(_Fact(name.decode(), lines.exactly(int(value))))
             case b".":
+                self._printed.clear()
                 self._events.put(_Done(name.decode()))
             case b"~" if rest != self._noticed:
                 self._noticed = rest
                 self._notify(f"{self._host}: {rest.decode('utf-8', 'replace')}")
+            case b">":
+                # Of a line that was written over again and again, as progress is, the last state counts.
+                text = rest.rstrip(b"\r").rpartition(b"\r")[2].decode("utf-8", "replace")
+                self._printed.append(text)
+                self._output(text)
             case b"!":
                 self._fail(self._failure(name.decode(), value.decode("utf-8", "replace")))
 
@@ -232,6 +248,8 @@ class Conversation:
         return _FAILURES.get(code, DeployFailed)(f"{self._host}: {text}", hint=self._last_words())
 
     def _last_words(self) -> str:
+        if any(map(str.strip, self._printed)):
+            return "\n".join(("The last lines that it printed:", *(f"  {line}" for line in self._printed)))
         words = [line.strip() for line in self._channel.diagnostics().splitlines() if line.strip()]
         return "The host said: " + "; ".join(words[-3:]) if words else ""
 
