@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -12,6 +12,8 @@ from deployer.completion import complete_environment, complete_file
 from deployer.errors import Interrupted
 
 if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
+
     from deployer.config import Option
 
 __all__ = ["Commands", "ConfiguredCommand", "take_settings"]
@@ -130,14 +132,15 @@ def _records(ctx: click.Context, parameters: list[click.Parameter]) -> Iterator[
 
 
 def _settings() -> dict[str, list[Option]]:
-    """The configuration's flags by table; ``app`` holds those of the top level."""
+    """The configuration's flags by table; ``app`` holds those of the top level. One of two strategies is in both tables."""
     from deployer.config import OPTIONS
 
-    tables = {option.key.partition(".")[0] for option in OPTIONS if "." in option.key}
+    tables = {key.partition(".")[0] for option in OPTIONS for key in option.keys if "." in key}
     found: dict[str, list[Option]] = {}
     for option in OPTIONS:
-        first = option.key.partition(".")[0]
-        found.setdefault(first if first in tables else "app", []).append(option)
+        for key in option.keys:
+            first = key.partition(".")[0]
+            found.setdefault(first if first in tables else "app", []).append(option)
     return found
 
 
@@ -169,7 +172,7 @@ def _common_options() -> list[click.Parameter]:
         click.Option(["json_output", "--json"], is_flag=True, help="One JSON object on standard output."),
         click.Option(["--quiet"], is_flag=True, help="Only warnings and errors."),
         click.Option(["--verbose"], is_flag=True, help="Say also when a step begins; show tracebacks."),
-        *(_option(option) for options in _settings().values() for option in options),
+        *_configured_options(),
         click.Option(
             ["--help-all"],
             is_flag=True,
@@ -181,18 +184,34 @@ def _common_options() -> list[click.Parameter]:
     ]
 
 
+def _configured_options() -> list[click.Parameter]:
+    from deployer.config import OPTIONS
+
+    return [_option(option) for option in OPTIONS]
+
+
 def _option(option: Option) -> click.Option:
     kinds: dict[str, click.ParamType[Any]] = {"text": click.STRING, "integer": click.INT, "number": click.FLOAT}
+    name = _parameter_name(option.key)
+    if option.kind == "boolean":
+        return click.Option([name, f"{option.flag}/{option.off}"], default=None, help=option.help)
     return click.Option(
-        [_parameter_name(option.key), option.flag],
+        [name, option.flag],
         type=kinds[option.kind],
         multiple=option.repeat,
         metavar=option.metavar,
         help=option.help,
         # The loader reads the variables: it names them in its messages.
         default=None,
-        shell_complete=complete_file if option.metavar in ("FILE", "DIR") else None,
+        shell_complete=_completion(option),
     )
+
+
+def _completion(option: Option) -> Callable[..., list[CompletionItem[str] | str]] | None:
+    """What Tab offers for a value; nothing for what is on the server."""
+    if option.choices:
+        return lambda _ctx, _parameter, incomplete: [each for each in option.choices if each.startswith(incomplete)]
+    return complete_file if option.local or option.metavar == "FILE" else None
 
 
 def _show_all(ctx: click.Context, _parameter: click.Parameter, wanted: bool) -> None:

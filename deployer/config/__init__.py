@@ -8,6 +8,7 @@ from deployer.config.credentials import Secrets, load_secrets
 from deployer.config.keys import OPTIONS, Option
 from deployer.config.loader import find, load
 from deployer.config.model import Config, Health, Hooks, Host, Jump, Probe, RetainAssets, Static
+from deployer.config.rebuild import Rebuild, RolledService, Traefik
 
 __all__ = [
     "OPTIONS",
@@ -18,9 +19,12 @@ __all__ = [
     "Jump",
     "Option",
     "Probe",
+    "Rebuild",
     "RetainAssets",
+    "RolledService",
     "Secrets",
     "Static",
+    "Traefik",
     "find",
     "json_schema",
     "load",

@@ -21,6 +21,7 @@ def about(
     example: object = None,
     path: bool = False,
     lines: bool = False,
+    required: bool = False,
     together: Callable[[tuple[str, ...]], None] | None = None,
     parse: Callable[[str], object] | None = None,
     **constraints: Any,
@@ -28,9 +29,10 @@ def about(
     """What is known of a key.
 
     An empty ``flag`` means that the key has none; ``path`` marks a path on this machine, ``lines`` a list that may also
-    be given as one text of several lines; ``together`` checks a whole list; ``parse`` makes the model's value out of the
-    one text that it is given as; ``example`` is shown in the reference where the default says too little.
+    be given as one text of several lines; ``required`` a key that its table's strategy cannot do without; ``together``
+    checks a whole list; ``parse`` makes the model's value out of the one text that it is given as; ``example`` is shown
+    in the reference where the default says too little.
     """
     extra = {"flag": flag, "metavar": metavar, "check": check, "example": example, "path": path, "lines": lines}
-    extra |= {"together": together, "parse": parse}
+    extra |= {"together": together, "parse": parse, "required": required}
     return msgspec.Meta(description=description, extra=extra, **constraints)

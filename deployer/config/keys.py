@@ -11,29 +11,58 @@ import msgspec
 from deployer.config.checks import Check
 from deployer.config.model import Config
 
-__all__ = ["KEYS", "OPTIONS", "TABLES", "Key", "KeyPath", "Kind", "Option", "summary"]
+__all__ = ["KEYS", "OPTIONS", "STRATEGY_TABLES", "TABLES", "Key", "KeyPath", "Kind", "Option", "is_of", "summary"]
 
-Kind = Literal["text", "integer", "number"]
+Kind = Literal["text", "integer", "number", "boolean"]
 KeyPath = tuple[str, ...]
 
-_KINDS: dict[object, Kind] = {str: "text", int: "integer", float: "number"}
+_KINDS: dict[object, Kind] = {str: "text", int: "integer", float: "number", bool: "boolean"}
+
+STRATEGY_TABLES = {"static": "static", "rebuild": "rebuild", "traefik": "rebuild"}
+"""Tables that one strategy reads, and which."""
 
 
 @dataclass(frozen=True, slots=True)
 class Option:
-    """A flag with its variable; ``key`` is the dotted name in deploy.toml that it sets."""
+    """A flag with its variable; ``key`` is the dotted name in deploy.toml that it sets.
 
-    key: str
+    A flag that several strategies have sets the one of ``keys`` that the chosen strategy reads; ``key`` is their first.
+    ``local`` marks a path on this machine.
+    """
+
+    keys: tuple[str, ...]
     flag: str
     variable: str
     kind: Kind
     repeat: bool
     metavar: str
     help: str
+    choices: tuple[str, ...] = ()
+    local: bool = False
+
+    @property
+    def key(self) -> str:
+        """What the values of flags are known by."""
+        return self.keys[0]
+
+    @property
+    def off(self) -> str:
+        """The flag that says false; empty when this one takes a value."""
+        name = self.flag.removeprefix("--")
+        opposite = name.removeprefix("no-") if name.startswith("no-") else f"no-{name}"
+        return f"--{opposite}" if self.kind == "boolean" else ""
+
+    def path(self, strategy: str) -> KeyPath:
+        """The key that it sets with ``strategy``."""
+        paths = [tuple(key.split(".")) for key in self.keys]
+        return next((path for path in paths if is_of(strategy, path)), paths[0])
 
 
 class Key(msgspec.Struct, frozen=True, kw_only=True):
-    """One key of deploy.toml. ``low`` and ``high`` are inclusive, ``above`` is not; required keys have no default."""
+    """One key of deploy.toml. ``low`` and ``high`` are inclusive, ``above`` is not.
+
+    Required keys have no default; those of a strategy's table are required by that strategy only.
+    """
 
     path: KeyPath
     kind: Kind
@@ -71,6 +100,11 @@ def _variable(flag: str) -> str:
     return "DEPLOYER_" + flag.removeprefix("--").replace("-", "_").upper() if flag else ""
 
 
+def is_of(strategy: str, path: KeyPath) -> bool:
+    """Whether ``strategy`` reads the key or table of this path."""
+    return not path or STRATEGY_TABLES.get(path[0], strategy) == strategy
+
+
 def _unwrap(annotation: Any) -> tuple[Any, msgspec.Meta]:
     if get_origin(annotation) is Annotated:
         inner, meta = get_args(annotation)
@@ -98,7 +132,7 @@ def _key(path: KeyPath, kind: Any, meta: msgspec.Meta, field: msgspec.structs.Fi
         path=path,
         kind="text" if choices else _KINDS[kind],
         repeat=repeat,
-        required=field.required,
+        required=field.required or extra["required"],
         default=default,
         description=meta.description or "",
         flag=extra["flag"],
@@ -135,15 +169,26 @@ def _walk(
 
 
 def _options(found: list[tuple[KeyPath, type[msgspec.Struct] | Key, msgspec.Meta]]) -> Iterator[Option]:
-    for path, item, meta in found:
-        extra = meta.extra or {}
-        flag = extra.get("flag", "")
-        if not flag:
-            continue
+    shared: dict[str, list[tuple[KeyPath, type[msgspec.Struct] | Key, msgspec.Meta]]] = {}
+    for each in found:
+        if flag := (each[2].extra or {}).get("flag", ""):
+            shared.setdefault(flag, []).append(each)
+    for flag, places in shared.items():
+        _, item, meta = places[0]
+        texts = dict.fromkeys((other.description or "").replace("`", "") for _, _, other in places)
         # A table's own flag is its text form, as in --host; it repeats because there may be several such tables.
         kind, repeat = (item.kind, item.repeat) if isinstance(item, Key) else ("text", True)
-        help_text = (meta.description or "").replace("`", "")
-        yield Option(".".join(path), flag, _variable(flag), kind, repeat, extra["metavar"], help_text)
+        yield Option(
+            keys=tuple(".".join(path) for path, _, _ in places),
+            flag=flag,
+            variable=_variable(flag),
+            kind=kind,
+            repeat=repeat,
+            metavar=(meta.extra or {})["metavar"],
+            help=" With strategy rebuild: ".join(texts),
+            choices=item.choices if isinstance(item, Key) else (),
+            local=isinstance(item, Key) and item.local_path,
+        )
 
 
 _FOUND = list(_walk(Config))

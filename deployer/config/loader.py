@@ -9,10 +9,11 @@ from typing import Any
 
 import msgspec
 
+from deployer.config.agreement import agree
 from deployer.config.checks import holds_private_key
 from deployer.config.document import read_document
 from deployer.config.hosts import HostParts, Hosts, check_hosts, combine, is_named
-from deployer.config.keys import KEYS, OPTIONS, TABLES, KeyPath, Option
+from deployer.config.keys import KEYS, OPTIONS, TABLES, KeyPath, Option, is_of
 from deployer.config.model import Config
 from deployer.config.tables import Layer, Settings, host_parts, read_layers, similar
 from deployer.config.values import accept
@@ -23,6 +24,7 @@ __all__ = ["FILE_NAME", "find", "load"]
 FILE_NAME = "deploy.toml"
 _ENVIRONMENT_VARIABLE = "DEPLOYER_ENVIRONMENT"
 _HOST: KeyPath = ("host",)
+_STRATEGY: KeyPath = ("strategy",)
 _HOST_KEY_FILE: KeyPath = ("host", "key")
 
 
@@ -57,12 +59,22 @@ def load(
     if environment:
         chosen = _choose(environment, environments, name)
         layer = Layer(layer.settings | chosen.settings, combine(layer.hosts, chosen.hosts))
-    given = [_read_variables(variables, directory), _read_flags(flags, directory)]
+    strategy = _strategy(layer, flags, variables)
+    given = [_read_variables(variables, directory, strategy), _read_flags(flags, directory, strategy)]
     settings, hosts = _override(layer, given)
-    _require(settings, hosts, name)
-    _agree(settings, hosts)
+    _require(settings, hosts, name, strategy)
+    agree(settings, strategy)
+    if hosts:
+        check_hosts(hosts)
     tree = _nest(settings, hosts) | {"environment": environment, "directory": folder}
     return msgspec.convert(tree, Config)
+
+
+def _strategy(layer: Layer, flags: Mapping[str, object], variables: Mapping[str, str]) -> str:
+    """The strategy, still unchecked: it says which key a flag of several strategies sets."""
+    option = next(option for option in OPTIONS if option.path("") == _STRATEGY)
+    given = flags.get(option.key), variables.get(option.variable, "").strip(), layer.settings.get(_STRATEGY)
+    return str(next((value for value in given if value), KEYS[_STRATEGY].default))
 
 
 def _choose(name: str, environments: dict[str, Layer], file: str) -> Layer:
@@ -89,7 +101,7 @@ def _override(layer: Layer, given: list[Layer]) -> tuple[Settings, Hosts | None]
     return others, combine(hosts, Hosts("", (parts,))) if parts else hosts
 
 
-def _read_variables(variables: Mapping[str, str], directory: Path) -> Layer:
+def _read_variables(variables: Mapping[str, str], directory: Path, strategy: str) -> Layer:
     values: dict[Option, tuple[str, object]] = {}
     for option in OPTIONS:
         # Secrets and multi-line inputs of CI systems like to end in a newline that nobody meant.
@@ -99,23 +111,23 @@ def _read_variables(variables: Mapping[str, str], directory: Path) -> Layer:
         value: object = text
         if option.repeat:
             value = tuple(line.strip() for line in text.splitlines() if line.strip())
-        elif _path(option) == _HOST_KEY_FILE and holds_private_key(text):
+        elif option.path(strategy) == _HOST_KEY_FILE and holds_private_key(text):
             value = ""  # the key itself: load_secrets takes it, and the file's key gives way
         values[option] = (option.variable, value)
-    return _read_options(values, directory)
+    return _read_options(values, directory, strategy)
 
 
-def _read_flags(flags: Mapping[str, object], directory: Path) -> Layer:
+def _read_flags(flags: Mapping[str, object], directory: Path, strategy: str) -> Layer:
     values = {option: (option.flag, flags.get(option.key)) for option in OPTIONS}
     given = {option: pair for option, pair in values.items() if pair[1] not in (None, (), [])}
-    return _read_options(given, directory)
+    return _read_options(given, directory, strategy)
 
 
-def _read_options(values: Mapping[Option, tuple[str, object]], directory: Path) -> Layer:
+def _read_options(values: Mapping[Option, tuple[str, object]], directory: Path, strategy: str) -> Layer:
     settings: Settings = {}
     hosts = None
     for option, (subject, value) in values.items():
-        path = _path(option)
+        path = option.path(strategy)
         if path == _HOST:
             texts = value if isinstance(value, list | tuple) else (value,)
             hosts = Hosts(subject, tuple(host_parts(str(text), subject) for text in texts))
@@ -124,31 +136,16 @@ def _read_options(values: Mapping[Option, tuple[str, object]], directory: Path) 
     return Layer(settings, hosts)
 
 
-def _path(option: Option) -> KeyPath:
-    return tuple(option.key.split("."))
-
-
-def _require(settings: Settings, hosts: Hosts | None, file: str) -> None:
+def _require(settings: Settings, hosts: Hosts | None, file: str, strategy: str) -> None:
     given = {path for path, value in settings.items() if value}
     if hosts and all(is_named(entry) for entry in hosts.entries):
         given.add(_HOST)
-    required = {_HOST} | {path for path, key in KEYS.items() if key.required}
-    missing = [option for option in OPTIONS if _path(option) in required - given]
+    required = {_HOST} | {path for path, key in KEYS.items() if key.required and is_of(strategy, path)}
+    missing = [option for option in OPTIONS if option.path(strategy) in required - given]
     if missing:
         ways = [f"{option.key}: by {file or FILE_NAME}, {option.flag} or {option.variable}" for option in missing]
         names = ", ".join(option.key for option in missing)
         raise InvalidInput(f"{file or 'the configuration'} lacks {names}", hint="\n".join(ways))
-
-
-def _agree(settings: Settings, hosts: Hosts | None) -> None:
-    """Refuse what is right by itself but not together."""
-    if settings.get(("health", "contains")) and not settings.get(("url",)) and not settings.get(("health", "url")):
-        raise InvalidInput("health.contains needs a URL to look at", hint="give url or health.url")
-    if settings.get(("static", "build_image")) and not settings.get(("static", "build")):
-        hint = "give static.build (--build), or an empty static.build_image (--build-image '') to build nothing"
-        raise InvalidInput("static.build_image needs a command to run in it", hint=hint)
-    if hosts:
-        check_hosts(hosts)
 
 
 def _nest(settings: Settings, hosts: Hosts | None) -> dict[str, Any]:

@@ -28,6 +28,7 @@ from deployer.config.checks import (
     disjoint,
     parse_jumps,
 )
+from deployer.config.rebuild import Rebuild, Traefik
 
 __all__ = ["Config", "Health", "Hooks", "Host", "Jump", "Probe", "RetainAssets", "Static"]
 
@@ -153,10 +154,11 @@ class Static(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
             "--source",
             "DIR",
             check=check_not_empty,
+            required=True,
             example="public",
             path=True,
         ),
-    ]
+    ] = ""
     target: Annotated[
         str,
         about(
@@ -164,9 +166,10 @@ class Static(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
             "--target",
             "PATH",
             check=check_target,
+            required=True,
             example="/www/blog",
         ),
-    ]
+    ] = ""
     exclude: Annotated[
         tuple[str, ...],
         about(
@@ -231,14 +234,17 @@ class Hooks(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
 class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """One app and how it is deployed, after file, environment, variables and flags.
 
-    There is at least one host. Paths on this machine (a host's ``key`` and ``known_hosts``, ``static.source``) are
-    absolute.
+    There is at least one host. The tables of the other strategy are there, too, as far as they were given. Paths on this
+    machine (a host's ``key`` and ``known_hosts``, ``static.source``) are absolute.
     """
 
     app: Annotated[
         str, about("Name of the app.", "--app", "NAME", check=check_app, example="blog", pattern=f"^{APP_PATTERN}$")
     ]
-    strategy: Annotated[Literal["static"], about("How it is deployed.", "--strategy", "NAME")] = "static"
+    strategy: Annotated[
+        Literal["static", "rebuild"],
+        about("Files that are uploaded, or a checkout on the server.", "--strategy", "static|rebuild"),
+    ] = "static"
     url: Annotated[
         str,
         about(
@@ -261,13 +267,20 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
             min_length=1,
         ),
     ] = msgspec.field(name="host")
-    static: Static
+    static: Static = msgspec.field(default_factory=Static)
+    rebuild: Rebuild = msgspec.field(default_factory=Rebuild)
+    traefik: Traefik = msgspec.field(default_factory=Traefik)
     health: Health = msgspec.field(default_factory=Health)
     probe: Probe = msgspec.field(default_factory=Probe)
     hooks: Hooks = msgspec.field(default_factory=Hooks)
     environment: Annotated[str, _DERIVED] = ""
     directory: Annotated[Path, _DERIVED] = Path()
     """Folder of deploy.toml, or the working directory where there is none; ``static.build`` runs in it."""
+
+    @property
+    def place(self) -> str:
+        """Where on the host the app is, for messages: the target, or the checkout's path as it was given."""
+        return self.rebuild.path if self.strategy == "rebuild" else self.static.target
 
     @property
     def health_url(self) -> str:

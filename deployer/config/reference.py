@@ -24,6 +24,8 @@ is not needed at all, and a workflow can hand over its secrets as variables.
 - An empty variable counts as unset.
 - Relative paths in the file start from the file's folder, those in flags and variables from the working directory.
   `~` is your home directory.
+- What is true or false is `--stash` or `--no-stash` as a flag, and `true`, `false`, `1`, `0`, `yes` or `no` in a variable.
+- `--build` and `--keep` set the key of the strategy that is chosen.
 - Unknown keys, wrong types and values that cannot be right are errors (exit code 2) that name the line, the flag or the
   variable; those in environments that were not chosen too.
 - Editors that know TOML and JSON Schema complete and check the file with `deploy.schema.json`, which is installed
@@ -31,7 +33,9 @@ is not needed at all, and a workflow can hand over its secrets as variables.
 
 ## A complete example
 
-Only `app`, `host`, `source` and `target` have no default.
+Only `app` and `host` have no default, and for strategy `static` the keys `source` and `target` of its table, for strategy
+`rebuild` the key `path`. It shows both strategies; a file needs the tables of its own only. Tables of the other one may
+stand in it: they are checked, and not used.
 """
 
 _HOST_FORMS = """\
@@ -65,7 +69,24 @@ Inside `[static]`, this table may also be written on one line:
 `retain_assets = { patterns = ["assets/*"], days = 7 }`.
 """
 
-_FORMS = {("host",): _HOST_FORMS, ("static", "retain_assets"): _RETAIN_FORMS}
+_REBUILD_FORMS = """\
+For strategy `rebuild`. Where `ref` is empty, the branch that is checked out is brought to its remote branch, and a new clone
+has the remote's default branch.
+
+`build`, `before_up`, `up` and `after_up` are commands of one line for the server's `sh`, run in the checkout.
+"""
+
+_TRAEFIK_FORMS = """\
+For strategy `rebuild`, with `roll`. Without this table, the cut-over is left to Compose's own DNS and a graceful stop.
+`api` or `entry_point` has to be there: each change is made only after Traefik has been seen to follow the one before.
+"""
+
+_FORMS = {
+    ("host",): _HOST_FORMS,
+    ("static", "retain_assets"): _RETAIN_FORMS,
+    ("rebuild",): _REBUILD_FORMS,
+    ("traefik",): _TRAEFIK_FORMS,
+}
 
 _ENDING = """\
 ## [environments.NAME]
@@ -81,6 +102,8 @@ Secrets never stand in the file and are never flags.
 |---|---|
 | `DEPLOYER_KEY` | the private key itself, unchanged (or, without `-----BEGIN`, the path of its file) |
 | `DEPLOYER_KEY_PASSPHRASE` | the private key's passphrase |
+| `DEPLOYER_GITHUB_TOKEN` | a token that may read a private repository by `https://`, for strategy `rebuild` |
+| `DEPLOYER_REPOSITORY_KEY` | a private deploy key of the repository, all its lines, for the same by SSH |
 """
 
 _OVERLAY = """\
@@ -135,7 +158,7 @@ def _rows(table: KeyPath) -> str:
 
 
 def _row(key: Key) -> str:
-    flag, variable = f"`{key.flag} {key.metavar}`", f"`{key.variable}`"
+    flag, variable = f"`{key.flag} {key.metavar}`".replace(" `", "`").replace("|", "\\|"), f"`{key.variable}`"
     if not key.flag:  # a part of --host
         option = next(option for option in OPTIONS if option.key == key.path[0])
         flag, variable = f"in `{option.flag}`", f"in `{option.variable}`"
@@ -144,6 +167,8 @@ def _row(key: Key) -> str:
 
 
 def _type(key: Key) -> str:
+    if key.kind == "boolean":
+        return "`true` or `false`"
     noun = {"text": "text", "integer": "whole number", "number": "number"}[key.kind]
     if key.choices:
         noun = ", ".join(f"`{choice}`" for choice in key.choices)

@@ -8,7 +8,7 @@ from deployer.config.keys import KEYS, TABLES, Key, KeyPath, summary
 
 __all__ = ["json_schema"]
 
-_TYPES = {"text": "string", "integer": "integer", "number": "number"}
+_TYPES = {"text": "string", "integer": "integer", "number": "number", "boolean": "boolean"}
 _ENVIRONMENTS = {
     "description": "Overlays of any of the above, chosen by --environment.",
     "type": "object",

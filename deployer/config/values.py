@@ -16,6 +16,7 @@ __all__ = ["accept", "expectation", "refusal"]
 _INTEGER = r"[+-]?[0-9]{1,18}"
 _NUMBER = r"[+-]?[0-9]{1,18}(\.[0-9]{1,18})?"
 _LONGEST_SHOWN = 80
+_TRUE, _FALSE = frozenset({"true", "1", "yes"}), frozenset({"false", "0", "no"})
 
 
 def accept(key: Key, value: object, *, subject: str, folder: Path, typed: bool) -> object:
@@ -44,7 +45,9 @@ def refusal(subject: str, reason: Refused, value: object) -> InvalidInput:
 def expectation(key: Key) -> str:
     """What a key takes, as words behind "must be"."""
     if key.choices:
-        return f"a {key.path[-1]} that exists ({', '.join(key.choices)})"
+        return f"one of {', '.join(key.choices)}"
+    if key.kind == "boolean":
+        return "true or false"
     noun = {"text": "text", "integer": "whole number", "number": "number"}[key.kind]
     if key.repeat:
         least = " with at least one entry" if key.least else ""
@@ -77,11 +80,22 @@ def _items(key: Key, value: object, typed: bool) -> Sequence[object]:
 def _accept_one(key: Key, value: object, folder: Path, typed: bool) -> object:
     if key.kind == "text":
         return _accept_text(key, value, folder)
+    if key.kind == "boolean":
+        return _accept_boolean(key, value, typed)
     number = value if typed or not isinstance(value, str) else _parse_number(key, value)
     wanted: tuple[type, ...] = (int,) if key.kind == "integer" else (int, float)
     if isinstance(number, bool) or not isinstance(number, wanted) or not _within(key, number):
         raise Refused(expectation(key))
     return number
+
+
+def _accept_boolean(key: Key, value: object, typed: bool) -> bool:
+    word = value.strip().lower() if isinstance(value, str) and not typed else ""
+    if word in _TRUE | _FALSE:
+        return word in _TRUE
+    if not isinstance(value, bool):
+        raise Refused(expectation(key) if typed else f"{expectation(key)} (or 1, 0, yes, no)")
+    return value
 
 
 def _accept_text(key: Key, value: object, folder: Path) -> object:
