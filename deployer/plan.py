@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
-__all__ = ["Body", "Change", "Effect", "Plan", "Reply", "Request", "ServedFile", "Step", "step_name"]
+__all__ = ["Body", "Change", "Effect", "Plan", "Reply", "Request", "ServedFile", "Step", "Text", "step_name"]
 
 
 class Effect(enum.Enum):
@@ -26,6 +26,17 @@ class Body(Protocol):
     def chunks(self) -> Iterator[bytes]:
         """Yield the bytes in pieces of any size."""
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """A body that is a text, read only when it is sent: the log of the deploy so far, or what an earlier reply decides."""
+
+    read: Callable[[], str]
+
+    def chunks(self) -> Iterator[bytes]:
+        """Yield the text as UTF-8, in one frame."""
+        yield self.read().encode("utf-8", "surrogateescape")
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,6 +33,19 @@ recover() { # WHY: nothing to do, without a word, when nothing is unfinished
     recovering=''
 }
 
+save_compose() { # how Compose is called, for whoever has to undo this without having looked
+    printf '%s\n' "$compose_file" "$compose_files" "$compose_directory" "$compose_environment" "$compose_home" "$project" \
+        >"$work/put" && mv -f "$work/put" "$state/undo/compose" || cannot "write to $state on the host"
+}
+
+load_compose() {
+    [ "$compose_file" ] || [ ! -f "$state/undo/compose" ] || {
+        IFS= read -r compose_file && IFS= read -r compose_files && IFS= read -r compose_directory &&
+            IFS= read -r compose_environment && IFS= read -r compose_home && IFS= read -r project
+    } <"$state/undo/compose"
+    [ -z "$compose_file" ] || [ "$composer" ] || find_composer
+}
+
 undo_changes() { # the checkout first: what is started again must be what was there before
     restore_checkout && restore_images && roll_back && up_again
 }

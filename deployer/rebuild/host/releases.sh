@@ -47,6 +47,8 @@ do_begin() { # RELEASE PREVIOUS MEMBERS, then the record's facts (none: it is th
     export DEPLOYER_APP DEPLOYER_RELEASE
 }
 
+do_render() { compose_facts; }
+
 do_up() { # SECONDS, then the command's text
     IFS= read -r within || exit 1
     frames >"$work/command" || exit 1

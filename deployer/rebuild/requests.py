@@ -1,0 +1,159 @@
+"""The verbs of the host's program, each as one function that gives a request."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+from deployer.journal import members
+from deployer.plan import Body, Effect, Reply, Request
+
+__all__ = [
+    "accept",
+    "begin",
+    "break_lock",
+    "command",
+    "conclude",
+    "cut",
+    "facts",
+    "finish",
+    "images",
+    "inspect",
+    "lock",
+    "log",
+    "proxy",
+    "render",
+    "resolve",
+    "retire",
+    "revert",
+    "show_log",
+    "site",
+    "start",
+    "to_commit",
+    "up",
+    "update",
+    "use_images",
+]
+
+
+def site(app: str, path: str, nonce: str, label: str) -> Request:
+    """Name the app, its checkout and this deploy; ``label`` tells others whose lock it is."""
+    return Request("site", Effect.READ, (app, path, nonce, label))
+
+
+def lock(wait: float, label: str) -> Request:
+    """Take the lock, waiting up to ``wait`` seconds, and undo or finish what a killed deploy left."""
+    return Request("lock", Effect.WRITE, (str(math.ceil(wait)), members([("by", label)])))
+
+
+def facts(compose_file: str, traefik_directory: str, traefik_api: str) -> Request:
+    """Ask for the checkout, the Compose project with its containers and images, and the proxy's files."""
+    return Request("facts", Effect.READ, (compose_file, traefik_directory, traefik_api))
+
+
+def resolve(ref: str, repository: str, credential: Body) -> Request:
+    """Ask the remote which commit ``ref`` is (empty: the head of the branch that is checked out)."""
+    return Request("resolve", Effect.READ, (ref, repository), credential)
+
+
+def conclude() -> Request:
+    """There was nothing to do: unlock."""
+    return Request("conclude", Effect.WRITE, ("always",))
+
+
+def begin(release: str, previous: str, record: Body, **about: object) -> Request:
+    """From here on ``release`` is unfinished; an empty ``record`` means that the host has it."""
+    return Request("begin", Effect.WRITE, (release, previous, members(about.items())), record)
+
+
+def update(
+    release: str, commit: str, refname: str, mode: str, repository: str, credential: Body, *, stash: bool
+) -> Request:
+    """Fetch ``commit`` and bring the checkout to it."""
+    arguments = (release, commit, refname, mode, "yes" if stash else "", repository)
+    return Request("update", Effect.WRITE, arguments, credential)
+
+
+def to_commit(commit: str) -> Request:
+    """Bring the checkout to a commit that was deployed before, without the network."""
+    return Request("to_commit", Effect.WRITE, (commit,))
+
+
+def command(what: str, seconds: float, text: Body) -> Request:
+    """Run a command in the checkout."""
+    return Request("command", Effect.WRITE, (what, str(math.ceil(seconds))), text)
+
+
+def images(release: str) -> Request:
+    """Note and tag what was built."""
+    return Request("images", Effect.WRITE, (release,))
+
+
+def use_images(release: str) -> Request:
+    """Let the Compose file's references mean the images of a kept release."""
+    return Request("use_images", Effect.WRITE, (release,))
+
+
+def render(heard: Callable[[Reply], None]) -> Request:
+    """Ask for the Compose project as it is now that checkout and images are there."""
+    return Request("render", Effect.READ, heard=heard)
+
+
+def proxy(file: str, api: str, entry_point: str, seconds: float, template: Body) -> Request:
+    """Hand over what deployer's file in Traefik's directory is made of."""
+    return Request("proxy", Effect.WRITE, (file, api, entry_point, str(math.ceil(seconds))), template)
+
+
+def start(services: Body) -> Request:
+    """Start the new containers beside the old ones, and wait until they are good."""
+    return Request("start", Effect.WRITE, (), services)
+
+
+def cut() -> Request:
+    """Cut over to the new containers."""
+    return Request("cut", Effect.WRITE)
+
+
+def up(seconds: float, text: Body) -> Request:
+    """Run the command that replaces what runs."""
+    return Request("up", Effect.WRITE, (str(math.ceil(seconds)),), text)
+
+
+def accept(**about: object) -> Request:
+    """The release is good and live; an interrupted deploy is finished from here on, not undone."""
+    return Request("accept", Effect.WRITE, (members(about.items()),))
+
+
+def retire(drain: float) -> Request:
+    """Remove the old containers once their requests had ``drain`` seconds to end."""
+    return Request("retire", Effect.WRITE, (str(math.ceil(drain)),))
+
+
+def revert(why: str = "gate") -> Request:
+    """The release is bad: bring the one before back and unlock."""
+    return Request("revert", Effect.WRITE, (members([("why", why)]),))
+
+
+def log(release: str, body: Body) -> Request:
+    """Store the deploy's output."""
+    return Request("log", Effect.WRITE, (release,), body)
+
+
+def finish(keep: int) -> Request:
+    """Prune and unlock."""
+    return Request("finish", Effect.WRITE, (str(keep),))
+
+
+def inspect() -> Request:
+    """Ask for releases, lock, journal and disk space."""
+    return Request("inspect", Effect.READ)
+
+
+def show_log(release: str) -> Request:
+    """Ask for the stored output of a deploy."""
+    return Request("show_log", Effect.READ, (release,))
+
+
+def break_lock(entry: str) -> Request:
+    """Take away the lock entry of that name, and no other."""
+    return Request("break", Effect.WRITE, (entry,))

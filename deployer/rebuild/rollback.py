@@ -1,0 +1,104 @@
+"""Going back to a kept release: its commit and its images, the same replacement, gate and journal, and no build."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from deployer.config import Config
+from deployer.errors import DeployFailed
+from deployer.journal import parse, previous_of
+from deployer.parallel import together
+from deployer.plan import Plan, Reply, Request, Step, Text
+from deployer.ports import Answer
+from deployer.rebuild import requests
+from deployer.rebuild.facts import Facts, read_facts
+from deployer.rebuild.host import program
+from deployer.rebuild.steps import Ending
+from deployer.rebuild.strategy import FACTS, check_host, opening
+from deployer.release import choose, short
+
+__all__ = ["RebuildRollback"]
+
+
+class RebuildRollback:
+    """Bring back ``wanted`` (an identifier or an unambiguous part of one; empty: what was live before)."""
+
+    build_summary = ""
+    scan_summary = ""
+
+    def __init__(self, config: Config, wanted: str, *, label: str, log: Callable[[], str]) -> None:
+        self._config = config
+        self._wanted = wanted
+        self._label = label
+        self._log = log
+
+    @property
+    def program(self) -> str:
+        """The host's side, as POSIX shell text."""
+        return program()
+
+    def build(self) -> None:
+        """Nothing to build here."""
+
+    def scan(self) -> Callable[[], None]:
+        """Nothing to read."""
+        return lambda: None
+
+    def opening(self, *, alone: bool, patient: bool = True) -> tuple[Request, ...]:
+        """Lock and look at host and releases."""
+        return (*opening(self._config, self._label, patient=patient), requests.inspect())
+
+    def decide(self, answers: tuple[Answer, ...]) -> tuple[Plan, ...]:
+        """The way back to the chosen release on every host. The first host's journal says which one was live before."""
+        facts = [read_facts(answer.replies[FACTS], answer.host) for answer in answers]
+        release = self._choose(answers[0].replies[-1], facts[0].live)
+        if all(each.live == release for each in facts):
+            together([lambda session=answer.session: session.perform(requests.conclude()) for answer in answers])
+            return tuple(Plan(release, release) for _ in answers)
+        return tuple(self._plan(each, answer, release) for each, answer in zip(facts, answers, strict=True))
+
+    def _plan(self, facts: Facts, answer: Answer, release: str) -> Plan:
+        found = answer.replies[-1]
+        check_host(self._config, facts)
+        if release == facts.live:
+            # The others are brought to what this host has already.
+            return Plan(release, release, confirm=(Step("finish", "unlock", (requests.conclude(),)),))
+        if release not in found.every("record"):
+            message = f"{answer.host} has no release {short(release)}, which the first host has"
+            raise DeployFailed(message, hint="Name a release that all hosts have, see `deployer releases`.")
+        commit = found.text(f"{release}.commit")
+        lost = found.every(f"{release}.lost")
+        ending = Ending(self._config, facts, release, facts.live, commit, self._log, rollback=True)
+        return ending.complete(self._preparation(facts, release, commit, lost), _warnings(release, lost))
+
+    def _preparation(self, facts: Facts, release: str, commit: str, lost: tuple[str, ...]) -> tuple[Step, ...]:
+        rebuild = self._config.rebuild
+        start = requests.begin(release, facts.live, Text(lambda: ""), commit=commit, rollback=True)
+        steps = [Step("checkout", f"bring {facts.path} to {commit[:7]}", (start, requests.to_commit(commit)))]
+        if lost and rebuild.build:
+            build = requests.command("build", rebuild.build_timeout, Text(lambda: rebuild.build))
+            steps.append(Step("build", rebuild.build, (build, requests.images(release))))
+        else:
+            steps.append(Step("images", f"the images of {short(release)}", (requests.use_images(release),)))
+        return tuple(steps)
+
+    def _choose(self, answer: Reply, live: str) -> str:
+        kept = answer.every("record")
+        if self._wanted:
+            return choose(self._wanted, kept)
+        if not live:
+            message = "nothing is live, so there is nothing to go back from"
+            raise DeployFailed(message, hint="Name a release, see `deployer releases`.")
+        previous = previous_of(parse(answer.text("journal")), live)
+        if previous not in kept:
+            gone = f"{short(previous)}, which is not kept any more" if previous else "nothing that the journal knows"
+            message = f"before {short(live)} there was {gone}"
+            raise DeployFailed(message, hint="Name a release, see `deployer releases`.")
+        return previous
+
+
+def _warnings(release: str, lost: tuple[str, ...]) -> tuple[str, ...]:
+    if not lost:
+        return ()
+    services = ", ".join(dict.fromkeys(lost))
+    return (f"images of {short(release)} are gone ({services}), so it is built again from its commit",)

@@ -1,0 +1,198 @@
+"""The rebuild strategy: from configuration and the host's facts to a plan. Running it is the engine's work."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from deployer.config import Config, Secrets
+from deployer.errors import DeployFailed
+from deployer.parallel import together
+from deployer.plan import Plan, Request, Step, Text
+from deployer.ports import Answer
+from deployer.rebuild import requests
+from deployer.rebuild.credential import Credential
+from deployer.rebuild.facts import Facts, read_facts
+from deployer.rebuild.host import program
+from deployer.rebuild.services import read_services
+from deployer.rebuild.steps import Ending, check_rolled
+from deployer.release import ReleaseName, new_name
+
+__all__ = ["RebuildStrategy"]
+
+FACTS = 2
+"""Which reply to the opening has the facts."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    """The commit to deploy, 40 hex digits, and the branch or tag that it is the head of (refs/…; empty: none)."""
+
+    commit: str
+    refname: str
+
+
+class RebuildStrategy:
+    """Bring ``config.rebuild.path`` to a commit, build it there, and replace what runs.
+
+    ``label`` tells other deployers whose lock it is, ``log`` gives the output so far to keep on the host, ``environment``
+    may name the commit that triggered a GitHub workflow.
+    """
+
+    build_summary = ""
+    scan_summary = ""
+
+    def __init__(
+        self,
+        config: Config,
+        credentials: Secrets,
+        *,
+        label: str,
+        environment: Mapping[str, str],
+        log: Callable[[], str],
+    ) -> None:
+        self._config = config
+        self._credentials = credentials
+        self._label = label
+        self._environment = environment
+        self._log = log
+
+    @property
+    def program(self) -> str:
+        """The host's side, as POSIX shell text."""
+        return program()
+
+    def build(self) -> None:
+        """Nothing to build here: the server builds."""
+
+    def scan(self) -> Callable[[], None]:
+        """Nothing to read here."""
+        return lambda: None
+
+    def opening(self, *, alone: bool, patient: bool = True) -> tuple[Request, ...]:
+        """Lock and look; what is to do, if anything, only the answers say, from one host or several."""
+        return opening(self._config, self._label, patient=patient)
+
+    def decide(self, answers: tuple[Answer, ...]) -> tuple[Plan, ...]:
+        """A plan for each host. The first host's remote says which commit is wanted, on all of them."""
+        config = self._config
+        facts = [read_facts(answer.replies[FACTS], answer.host) for answer in answers]
+        for each in facts:
+            check_host(config, each)
+            _check_checkout(config, each)
+        wanted = self._wanted(answers[0], facts[0])
+        unchanged = [_is_unchanged(config, each, wanted) for each in facts]
+        if all(unchanged):
+            together([lambda session=answer.session: session.perform(requests.conclude()) for answer in answers])
+            return tuple(Plan(each.live, each.live, commit=wanted.commit) for each in facts)
+        newest = max(each.newest for each in facts)
+        name = new_name(max(each.now for each in facts), newest, wanted.commit, "")
+        return tuple(
+            _nothing(each, wanted) if same else self._plan(each, wanted, name)
+            for each, same in zip(facts, unchanged, strict=True)
+        )
+
+    def _wanted(self, answer: Answer, facts: Facts) -> _Wanted:
+        rebuild, environment = self._config.rebuild, self._environment
+        commit, repository = environment.get("GITHUB_SHA", ""), environment.get("GITHUB_REPOSITORY", "")
+        remote = (facts.remote or rebuild.repository).removesuffix("/").removesuffix(".git")
+        if not rebuild.ref and commit and repository and remote.replace(":", "/").endswith(f"/{repository}"):
+            name = environment.get("GITHUB_REF", "")
+            return _Wanted(commit, name if name.startswith(("refs/heads/", "refs/tags/")) else "")
+        (reply,) = answer.session.perform(requests.resolve(rebuild.ref, rebuild.repository, self._credential()))
+        return _Wanted(reply.text("commit"), reply.text("refname"))
+
+    def _credential(self) -> Credential:
+        return Credential(self._credentials)
+
+    def _plan(self, facts: Facts, wanted: _Wanted, name: ReleaseName) -> Plan:
+        config, rebuild, release = self._config, self._config.rebuild, name.identifier
+        record = Text(lambda: _record(config, name, wanted))
+        credential = self._credential()
+        fetch = requests.update(
+            release, wanted.commit, wanted.refname, rebuild.update, rebuild.repository, credential, stash=rebuild.stash
+        )
+        start = requests.begin(release, facts.live, record, commit=wanted.commit)
+        images = requests.images(release)
+        steps = [Step("fetch", f"bring {facts.path} to {wanted.commit[:7]}", (start, fetch))]
+        if rebuild.build:
+            build = requests.command("build", rebuild.build_timeout, Text(lambda: rebuild.build))
+            steps.append(Step("build", rebuild.build, (build, images)))
+        else:
+            steps.append(Step("images", "note the images", (images,)))
+        ending = Ending(config, facts, release, facts.live, wanted.commit, self._log)
+        return ending.complete(tuple(steps))
+
+
+def opening(config: Config, label: str, *, patient: bool) -> tuple[Request, ...]:
+    """Name the deploy, take the lock, ask for the facts."""
+    traefik, rebuild = config.traefik, config.rebuild
+    return (
+        requests.site(config.app, rebuild.path, secrets.token_hex(6), label),
+        requests.lock(config.lock_wait if patient else 0, label),
+        requests.facts(rebuild.compose_file, traefik.directory, traefik.api),
+    )
+
+
+def check_host(config: Config, facts: Facts) -> None:
+    """Raise DeployFailed when the host cannot run what the checkout's Compose file says."""
+    place = f"{facts.host}: " if facts.host else ""
+    if config.rebuild.roll and not facts.compose_file and facts.checkout == "yes":
+        message = f"{place}{facts.path} has no Compose file, so there is nothing to roll"
+        raise DeployFailed(message, hint="Name it as rebuild.compose_file, or take rebuild.roll away.")
+    if not facts.compose_file:
+        return
+    if facts.docker != "ok":
+        message, hint = _DOCKER[facts.docker]
+        raise DeployFailed(f"{place}{message}", hint=hint)
+    if config.rebuild.roll and not facts.compose:
+        message = f"{place}Docker Compose is not installed on the host"
+        raise DeployFailed(message, hint="Install it: https://docs.docker.com/compose/install/")
+
+
+_DOCKER = {
+    "none": ("Docker is not installed on the host", "Install it: https://docs.docker.com/engine/install/"),
+    "down": ("the Docker engine does not run on the host", "Start it: sudo systemctl start docker"),
+    "denied": (
+        "the user may not use the Docker engine on the host",
+        "Let it: sudo usermod -aG docker USER. That is as much as root's rights.",
+    ),
+}
+
+
+def _check_checkout(config: Config, facts: Facts) -> None:
+    place = f"{facts.host}: " if facts.host else ""
+    if facts.changed and not config.rebuild.stash:
+        listed = "\n".join(f"  {line}" for line in facts.changed)
+        message = f"{place}{facts.path} has local changes to {len(facts.changed)} tracked files"
+        hint = f"{listed}\nCommit them, undo them with git checkout, or put them away with --stash."
+        raise DeployFailed(message, hint=hint)
+    if config.rebuild.roll and facts.rendered:
+        check_rolled(config, {service.name: service for service in read_services(facts.rendered)})
+
+
+def _is_unchanged(config: Config, facts: Facts, wanted: _Wanted) -> bool:
+    """Whether the live release is the wanted one, and runs as it was left."""
+    if not facts.live or facts.live_commit != wanted.commit or facts.live_head != facts.head or facts.changed:
+        return False
+    if facts.rendered_hash != facts.live_hash:
+        return False
+    running: dict[str, set[str]] = {}
+    for container in facts.containers:
+        if container.state == "running":
+            running.setdefault(container.service, set()).add(container.image)
+    return all(running.get(service) == {image} for service, image in facts.live_images)
+
+
+def _nothing(facts: Facts, wanted: _Wanted) -> Plan:
+    conclude = Step("finish", "unlock", (requests.conclude(),))
+    return Plan(facts.live, facts.live, commit=wanted.commit, confirm=(conclude,))
+
+
+def _record(config: Config, name: ReleaseName, wanted: _Wanted) -> str:
+    about = {"identifier": name.identifier, "commit": wanted.commit, "time": str(name.time)}
+    if config.rebuild.no_rollback_past:
+        about["no_rollback_past"] = "yes"
+    return "".join(f"{key} {value}\n" for key, value in about.items())
+
