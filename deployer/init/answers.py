@@ -33,6 +33,7 @@ class Answers:
         self.missing: list[str] = []
         given = {key: value for key, value in flags.items() if value not in (None, (), [])}
         named = {name: text for name, text in variables.items() if name != _ENVIRONMENT}
+        _refuse_other_strategies(given, named)
         self.values = {option.key: _of_variable(option, named.get(option.variable, "")) for option in OPTIONS} | given
         self.values = {key: value for key, value in self.values.items() if value not in ("", ())}
         self._empty = {key for key, value in given.items() if value == ""}
@@ -96,6 +97,16 @@ class Answers:
             question + choice, default=default, value_proc=check, show_default=bool(proposal), err=True
         )
         return answer
+
+
+def _refuse_other_strategies(given: Mapping[str, object], variables: Mapping[str, str]) -> None:
+    option = _OPTIONS["strategy"]
+    strategy = given.get(option.key) or variables.get(option.variable, "").strip()
+    if strategy == "rebuild":
+        raise InvalidInput(
+            "init knows strategy static only",
+            hint="Copy the [rebuild] table of docs/configuration.md into a deploy.toml of your own.",
+        )
 
 
 def _of_variable(option: Option, text: str) -> object:

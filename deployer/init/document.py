@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from deployer.config.keys import KEYS, TABLES, Key, KeyPath, summary
+from deployer.config.keys import KEYS, TABLES, Key, KeyPath, is_of, summary
 
 __all__ = ["render"]
 
@@ -25,9 +25,13 @@ _OVERLAY = """\
 
 
 def render(values: Mapping[KeyPath, object], hosts: Sequence[Mapping[str, object]]) -> str:
-    """The file; ``values`` are those outside of the hosts' tables, ``hosts`` the keys of each host. All in TOML's types."""
+    """The file; ``values`` are those outside of the hosts' tables, ``hosts`` the keys of each host. All in TOML's types.
+
+    Tables that only another strategy reads are left out.
+    """
     sections = [_HEAD]
-    for table in TABLES:
+    strategy = str(values.get(("strategy",), "static"))
+    for table in (table for table in TABLES if is_of(strategy, table)):
         if table == _HOST:
             sections += _hosts(hosts)
         else:

@@ -162,6 +162,8 @@ def _as_toml(key: Key, value: object, folder: Path) -> object:
 
 
 def _one(key: Key, value: object, folder: Path) -> object:
+    if isinstance(value, bool):
+        return value
     text = str(value)
     if key.kind == "integer":
         return int(text)

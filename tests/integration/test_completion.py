@@ -127,3 +127,10 @@ def test_a_broken_configuration_offers_nothing(tmp_path: Path, broken: str | byt
     if broken:
         (tmp_path / "deploy.toml").write_bytes(broken if isinstance(broken, bytes) else broken.encode())
     assert completed("bash", tmp_path, "deployer", "run", "--environment", "") == []
+
+
+def test_the_words_of_a_setting_are_completed(shell: str, tmp_path: Path) -> None:
+    """A key that takes one of a few words offers them; a path on the server offers none of this machine's files."""
+    assert completed(shell, tmp_path, "deployer", "run", "--update", "e") == ["exact"]
+    assert set(completed(shell, tmp_path, "deployer", "run", "--strategy", "")) == {"static", "rebuild"}
+    assert completed(shell, tmp_path, "deployer", "run", "--traefik-directory", "b") == []

@@ -18,8 +18,10 @@ ROOT = Path(__file__).resolve().parents[2]
 
 FLAGS = """--app --strategy --url --lock-wait --host --key --host-key --known-hosts --jump --connect-to
 --connect-timeout --command-timeout --build --build-image --source --target --exclude --shared --keep --retain-assets
---retain-days --health-url --health-status --health-contains --timeout --probe-url --probe-rate --probe-budget
---hook-after""".split()
+--retain-days --path --repository --ref --update --stash --before-up --up --after-up --no-rollback-past --compose-file
+--roll --roll-batch --drain --settle --build-timeout --up-timeout --traefik-directory --traefik-api
+--traefik-entry-point --traefik-timeout --health-url --health-status --health-contains --timeout --probe-url --probe-rate
+--probe-budget --hook-after""".split()
 
 
 def test_the_flags_are_those_of_the_design() -> None:
@@ -28,8 +30,9 @@ def test_the_flags_are_those_of_the_design() -> None:
 
 
 def test_every_key_has_a_flag_and_a_variable() -> None:
-    """But address, user and port, which come together by --host."""
-    by_key = {option.key: option for option in OPTIONS}
+    """But address, user and port, which come together by --host; --build and --keep serve both strategies."""
+    by_key = {key: option for option in OPTIONS for key in option.keys}
+    assert by_key["static.build"] == by_key["rebuild.build"] and by_key["static.keep"] == by_key["rebuild.keep"]
     assert {key.name for key in KEYS.values()} - set(by_key) == {"host.address", "host.user", "host.port"}
     assert by_key["health.url"].variable == "DEPLOYER_HEALTH_URL"
     assert len({option.variable for option in OPTIONS}) == len(OPTIONS)
@@ -38,14 +41,25 @@ def test_every_key_has_a_flag_and_a_variable() -> None:
 @pytest.mark.parametrize("option", OPTIONS, ids=lambda option: option.flag)
 def test_every_option_is_documented(option: Any) -> None:
     """Each has a help text and a placeholder for its value."""
-    assert option.help.endswith(".") and option.metavar == option.metavar.upper() != ""
-    assert option.kind in {"text", "integer", "number"}
+    assert option.help.endswith(".")
+    if option.kind == "boolean":
+        assert (option.metavar, option.repeat) == ("", False)
+    elif option.choices:
+        assert option.metavar == "|".join(option.choices)
+    else:
+        assert option.metavar == option.metavar.upper() != ""
+
+
+def test_what_is_true_or_false_has_a_flag_for_each() -> None:
+    """A flag that begins with "no" loses it, instead of getting a second one."""
+    off = {option.flag: option.off for option in OPTIONS if option.off}
+    assert off == {"--stash": "--no-stash", "--no-rollback-past": "--rollback-past"}
 
 
 def test_options_that_repeat() -> None:
     """Lists repeat, and so does --host."""
     repeated = {option.flag for option in OPTIONS if option.repeat}
-    assert repeated == {"--host", "--host-key", "--exclude", "--shared", "--retain-assets", "--health-status"}
+    assert repeated == {"--host", "--host-key", "--exclude", "--shared", "--retain-assets", "--roll", "--health-status"}
 
 
 @pytest.mark.parametrize("name", generated())
@@ -89,6 +103,7 @@ def test_the_schema_knows_every_key_and_no_other() -> None:
         "maximum": 1000,
         "default": 5,
     }
-    assert schema["properties"]["strategy"]["enum"] == ["static"]
+    assert schema["properties"]["strategy"]["enum"] == ["static", "rebuild"]
+    assert resolve(schema, schema["properties"]["rebuild"])["properties"]["stash"]["type"] == "boolean"
     environment = resolve(schema, schema["properties"]["environments"]["additionalProperties"])
     assert "environments" not in environment["properties"]

@@ -142,6 +142,7 @@ def test_commands_in_the_text_exist(name: str) -> None:
     answer |= dict.fromkeys("files_total files_uploaded files_deleted bytes_uploaded duration_seconds".split(), "")
     known = {option.variable for option in OPTIONS} | set(facts(answer))
     known |= {"DEPLOYER_CONFIG", "DEPLOYER_ENVIRONMENT", "DEPLOYER_KEY_PASSPHRASE", "DEPLOYER_GITHUB_TOKEN"}
+    known |= {"DEPLOYER_REPOSITORY_KEY"}
     assert sorted(set(re.findall(r"\bDEPLOYER_[A-Z][A-Z_]*[A-Z]\b", text)) - known) == []
 
 
@@ -165,6 +166,8 @@ def test_configurations_are_taken(block: Block, tmp_path: Path) -> None:
         lacking["app"] = "blog"
     if host is None or (isinstance(host, dict) and "address" not in host):
         lacking["host"] = ("example.org",)
+    if "path" not in data.get("rebuild", {}):
+        lacking["rebuild.path"] = "blog"
     lacking |= {
         f"static.{key}": value for key, value in (("source", "public"), ("target", "/www/a")) if key not in static
     }

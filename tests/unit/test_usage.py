@@ -56,7 +56,8 @@ def test_help_all_describes_every_flag(command: str) -> None:
     """The long help has each flag's own words, below the table of deploy.toml that it belongs to."""
     shown = " ".join(help_of(command, "--help-all").split())
     for option in OPTIONS:
-        assert f"{option.flag} {option.metavar} {' '.join(option.help.split())}" in shown
+        value = option.metavar or f"/ {option.off}"
+        assert f"{option.flag} {value} {' '.join(option.help.split())}" in shown
     assert shown.index("[host] of deploy.toml:") < shown.index("--host-key LINE") < shown.index("[static] of")
 
 
