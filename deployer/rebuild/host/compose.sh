@@ -101,23 +101,11 @@ find_project() { # sets $project and how Compose is called, as the live containe
     project='' compose_files='' compose_directory='' compose_environment='' compose_home=$path others=''
     ours_is=$(real "$compose_file")
     listed=$(quiet_docker ps --all --no-trunc --filter label=com.docker.compose.project --format \
-        '{{.Label "com.docker.compose.project"}}|{{.Label "com.docker.compose.oneoff"}}|{{.Label "com.docker.compose.project.working_dir"}}|{{.Label "com.docker.compose.project.environment_file"}}|{{.Label "com.docker.compose.project.config_files"}}' \
+        '{{slice .Status 0 2}}|{{.Label "com.docker.compose.project"}}|{{.Label "com.docker.compose.oneoff"}}|{{.Label "com.docker.compose.project.working_dir"}}|{{.Label "com.docker.compose.project.environment_file"}}|{{.Label "com.docker.compose.project.config_files"}}' \
         2>/dev/null | sort | uniq -c | sort -rn) || listed=''
-    while IFS='|' read -r their_project oneoff directory environment files; do
-        their_project=${their_project##* }
-        [ "$their_project" ] && [ "$oneoff" != True ] || continue
-        main=${files%%,*}
-        case $main in /*) ;; *) main=$directory/$main ;; esac
-        [ "$(real "$main")" = "$ours_is" ] || continue
-        if [ "$project" ]; then
-            [ "$project" = "$their_project" ] || others=$their_project
-            continue
-        fi
-        project=$their_project compose_directory=$directory compose_home=$directory compose_files=$files
-        [ -z "$environment" ] || { [ -f "${environment%%,*}" ] && compose_environment=$environment; }
-    done <<LISTED
-$listed
-LISTED
+    # What runs decides; stopped containers are asked only where nothing does.
+    take_project Up
+    [ "$project" ] || take_project ''
     # Nothing runs: what `docker compose` in the checkout would take, override files included.
     [ "$project" ] || compose_files=$compose_file
     case $ours_is in
@@ -127,10 +115,32 @@ LISTED
     esac
 }
 
+take_project() { # STATUS: from the largest project of $listed whose containers have it, out of our file
+    while IFS='|' read -r status their_project oneoff directory environment files; do
+        case $status in *"$1") ;; *) continue ;; esac
+        [ "$their_project" ] && [ "$oneoff" != True ] || continue
+        first_file=${files%%,*}
+        case $first_file in /*) ;; *) first_file=$directory/$first_file ;; esac
+        [ "$(real "$first_file")" = "$ours_is" ] || continue
+        if [ "$project" ]; then
+            [ "$project" = "$their_project" ] || others=$their_project
+            continue
+        fi
+        project=$their_project compose_directory=$directory compose_home=$directory compose_files=$files
+        [ ! -f "${environment%%,*}" ] || compose_environment=$environment
+    done <<LISTED
+$listed
+LISTED
+}
+
 composed() { # HOW ARGS...: Compose with these arguments; HOW is what runs it: `command`, or `attend SECONDS`
     how=$1
     shift
-    [ -z "$compose_environment" ] || set -- --env-file "$compose_environment" "$@"
+    rest=$compose_environment
+    while [ "$rest" ]; do
+        set -- --env-file "${rest##*,}" "$@"
+        case $rest in *,*) rest=${rest%,*} ;; *) rest='' ;; esac
+    done
     [ -z "$compose_directory" ] || set -- --project-directory "$compose_directory" "$@"
     [ -z "$project" ] || set -- -p "$project" "$@"
     rest=$compose_files
@@ -150,8 +160,14 @@ composed() { # HOW ARGS...: Compose with these arguments; HOW is what runs it: `
 compose() { composed command "$@" </dev/null 3>&-; }
 
 render() { # sets $rendered (it holds secrets: never printed), $rendered_hash and, after Compose's own rules, $project
-    compose_error=''
+    compose_error='' rendered_hash=''
     rendered=$(compose config --format json 2>/dev/null) || rendered=''
+    case $rendered$compose_version in
+    1.*)
+        compose_error="docker-compose $compose_version on the host is too old to replace services without downtime: install Compose 2 (apt-get install docker-compose-plugin, or docker-compose-v2)"
+        return 1
+        ;;
+    esac
     if [ -z "$rendered" ]; then
         compose_error=$(compose config --quiet 2>&1) || true
         compose_error=$(printf '%s\n' "$compose_error" | grep -v 'level=warning' | tail -n 3 | tr '\n' ' ')
@@ -245,6 +261,7 @@ REFERENCES
 }
 
 compose_facts() { # needs $compose_wanted: the configured file, or nothing
+    live_image_facts
     find_compose_file || fact compose_error "$compose_error"
     fact compose_file "$compose_file"
     # A checkout without a Compose file needs no Docker.
@@ -340,11 +357,12 @@ space_facts() { # the free space where Docker keeps its data; nothing when that 
 # Files of images have lines of two kinds: SERVICE IMAGE_ID REFERENCE in a record; IMAGE_ID REFERENCE in $state/undo/images,
 # where the id - stands for a reference that did not exist.
 
-need_compose() { # everything to render by, after the checkout has changed; ends the deploy where that cannot be
-    find_compose && return 0
-    [ "$compose_error" ] && fail failed "$compose_error"
-    [ "$compose_file" ] && fail failed "Docker Compose is not installed on the host: apt-get install docker-compose-plugin (or docker-compose-v2)"
-    return 1
+list_references() { # SERVICE REFERENCE of what Compose would run, or, where it does not say, of what runs
+    if [ "$rendered" ]; then
+        printf '%s\n' "$rendered" | references
+    else
+        printf '%s\n' "$containers" | awk '$5 == "running" && $7 !~ /^sha256:/ && !seen[$1]++ { print $1, $7 }'
+    fi
 }
 
 image_of() { # REFERENCE or id: its image id, or nothing
@@ -369,14 +387,13 @@ remember() { # lines of IMAGE_ID REFERENCE on standard input are added to what u
 }
 
 remember_images() { # before the build: what every reference stands for
-    need_compose || return 0
+    find_compose || return 0
     find_containers
-    rendered=''
     render || true
     {
         # A live container's image comes first, whatever its reference stands for by now: that is what serves.
         printf '%s\n' "$containers" | awk '$5 == "running" && $7 !~ /^sha256:/ { print $4, $7 }'
-        printf '%s\n' "$rendered" | references | while IFS=' ' read -r _ its_reference _; do
+        list_references | while IFS=' ' read -r _ its_reference _; do
             its_image=$(image_of "$its_reference") || its_image='-'
             printf '%s %s\n' "$its_image" "$its_reference"
         done
@@ -385,9 +402,10 @@ remember_images() { # before the build: what every reference stands for
 
 restore_images() { # undo: references stand for what they stood for, and the failed release's own tags are gone
     [ -f "$state/undo/images" ] || return 0
+    [ ! -s "$state/undo/images" ] || quiet_docker version 2>/dev/null || return 1
     while IFS=' ' read -r its_image its_reference; do
         if [ "$its_image" = - ]; then
-            quiet_docker image rm --no-prune "$its_reference" 2>/dev/null
+            quiet_docker image rm "$its_reference" 2>/dev/null
         else
             [ "$(image_of "$its_reference")" = "$its_image" ] || quiet_docker tag "$its_image" "$its_reference" 2>/dev/null
         fi
@@ -395,33 +413,56 @@ restore_images() { # undo: references stand for what they stood for, and the fai
     rm -f "$state/undo/images"
 }
 
-do_images() { # RELEASE, after the build: its record in $work/images, its tags, and facts
+do_images() { # RELEASE, after the build: its record, its tags, and facts
     IFS= read -r release || exit 1
     note_images "$release"
 }
 
 note_images() { # RELEASE
-    true >"$work/images" || cannot "write to $work on the host"
-    need_compose || return 0
-    find_containers
-    render || fail failed "$compose_error"
-    raw_fact rendered "$(printf '%s\n' "$rendered" | outline)"
-    fact rendered_hash "$rendered_hash"
+    true >"$work/images" || cannot "write to $state on the host"
+    rendered_hash=''
+    if find_compose; then
+        find_containers
+        render || case $compose_version in 1.*) ;; *) fail failed "$compose_error" ;; esac
+        raw_fact rendered "$(printf '%s\n' "$rendered" | outline)"
+        fact rendered_hash "$rendered_hash"
+        tag_images "$1"
+    elif [ "$compose_error" ]; then
+        fail failed "$compose_error"
+    fi
+    mv -f "$work/images" "$state/records/$1/images" || cannot "write to $state on the host"
+    { grep -v '^hash ' "$state/records/$1/facts" && printf 'hash %s\n' "$rendered_hash"; } >"$work/facts" &&
+        mv -f "$work/facts" "$state/records/$1/facts" || cannot "write to $state on the host"
+}
+
+tag_images() { # RELEASE
     while IFS=' ' read -r its_service its_reference _; do
         [ "$its_service" ] || continue
         # What is not there yet, `up` pulls.
         its_image=$(image_of "$its_reference") || continue
-        printf '%s %s %s\n' "$its_service" "$its_image" "$its_reference" >>"$work/images" || cannot "write to $work on the host"
+        printf '%s %s %s\n' "$its_service" "$its_image" "$its_reference" >>"$work/images" || cannot "write to $state on the host"
         its_tag=$(kept_tag "$its_service" "$1")
         printf -- '- %s\n' "$its_tag" | remember
         renew
-        quiet_docker tag "$its_image" "$its_tag" || fail failed "docker tag $its_tag failed on the host: see the message above"
-        changed=''
-        case $newline$containers in *"$newline$its_service "*" $its_image running "*) ;; *) changed=' changed' ;; esac
+        quiet_docker tag "$its_image" "$its_tag" || fail failed "docker tag $its_image $its_tag failed on the host"
+        changed=' changed'
+        case $newline$containers in *"$newline$its_service "*" $its_image running "*) changed='' ;; esac
         fact image "$its_service $its_image $its_reference$changed"
     done <<REFERENCES
-$(printf '%s\n' "$rendered" | references)
+$(list_references)
 REFERENCES
+}
+
+live_image_facts() { # what the live release was recorded to run
+    [ "$live" ] || return 0
+    while IFS= read -r line; do
+        fact live_image "$line"
+    done 2>/dev/null <"$state/records/$live/images"
+}
+
+do_use_images() { # RELEASE: a kept one; facts say which services have lost their image
+    IFS= read -r kept || exit 1
+    use_images "$kept" || return 0
 }
 
 use_images() { # RELEASE: references stand for the images of a kept release; nothing changes when one is missing
@@ -437,7 +478,7 @@ use_images() { # RELEASE: references stand for the images of a kept release; not
         [ "$its_former" != "$its_image" ] || continue
         printf '%s %s\n' "$its_former" "$its_reference" | remember
         renew
-        quiet_docker tag "$its_image" "$its_reference" || fail failed "docker tag $its_reference failed on the host: see the message above"
+        quiet_docker tag "$its_image" "$its_reference" || fail failed "docker tag $its_image $its_reference failed on the host"
     done <"$state/records/$1/images"
 }
 
@@ -452,10 +493,9 @@ needs_replacing() { # SERVICE: true when `up` would make its containers anew, or
     # A dry run of up decides as up does: by the configuration's hash, the image and the networks.
     if planned=$(compose --dry-run up --detach --no-deps --no-build "$1" 2>&1); then
         case $planned in
-        *Recreate*) return 0 ;;
-        *Running*) return 1 ;;
+        *' Recreate'*) return 0 ;;
+        *' Running'*) return 1 ;;
         esac
-        return 0
     fi
     differs "$1"
 }
