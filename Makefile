@@ -9,6 +9,7 @@ export PYTHON
 SOURCES := $(foreach folder,deployer receiver tests bench demo,$(if $(wildcard $(folder)/*.py),$(folder)))
 # The parts of a host's program make sense only together: the whole is linted.
 SHELL_SCRIPTS = $(shell git ls-files '*.sh' ':!deployer') .ci/run requirements/install
+DOCKERFILES = $(shell git ls-files '*Dockerfile')
 PYTEST_OPTIONS ?=
 UV ?= uv
 
@@ -42,9 +43,7 @@ ifneq ($(wildcard .github/workflows/*.yml),)
 	@$(VENV)/bin/check-jsonschema --quiet --builtin-schema vendor.dependabot .github/dependabot.yml
 	@$(call quietly,zizmor --quiet --offline --no-progress .github)
 endif
-ifneq ($(wildcard Dockerfile),)
-	@$(VENV)/bin/hadolint Dockerfile
-endif
+	@$(VENV)/bin/hadolint $(DOCKERFILES)
 
 format: $(VENV)/.dev ## put the code into its one form, and mend what can be mended
 	@$(VENV)/bin/ruff check --quiet --fix $(SOURCES) || true

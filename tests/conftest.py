@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests import parts
+from tests.engine import Engine, engine_for_tests
 from tests.nginx import Nginx
 
 __all__ = ["need"]
@@ -42,3 +43,17 @@ def nginx(tmp_path: Path) -> Iterator[Nginx]:
     served.mkdir()
     with Nginx(served, tmp_path / "nginx") as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def started_engine() -> Iterator[Engine]:
+    """The session's Docker engine; tests ask for ``engine``."""
+    with engine_for_tests() as engine:
+        yield engine
+
+
+@pytest.fixture
+def engine(started_engine: Engine) -> Iterator[Engine]:
+    """A real Docker engine of the tests' own (see tests/engine.py), without containers, networks, volumes and builds."""
+    yield started_engine
+    started_engine.clean()

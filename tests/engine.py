@@ -1,0 +1,229 @@
+"""A real Docker engine of the tests' own, with networks, Compose, buildx and images, beside whatever the machine runs.
+
+In a test, one engine for the whole session, empty but for its images at the start of each test::
+
+    def test_something(engine: Engine, tmp_path: Path) -> None:
+        engine.provide("traefik:v3", "nginx:stable-alpine")          # made from this machine's programs: no registry
+        engine.application("main:latest", version="1", behaviour="graceful", checked=True)   # tests/application
+        engine.compose(tmp_path, "up", "--detach")                   # docker compose, in that directory
+        engine.docker("ps", "--quiet")
+        engine.address("project-blog-1")                             # reachable from the host
+        engine.restart()                                             # as a reboot: `restart: always` comes back
+
+Whatever else talks to it needs ``engine.environment`` (DOCKER_HOST). A server of the tests hands it to its sessions by
+``Sshd(directory, config=engine.sshd_config)``. By hand: ``python -m tests.engine`` starts one and says its DOCKER_HOST.
+
+It needs root, touches no packet filter and has a bridge and a block of addresses of its own, so that several of them, and
+the machine's engine, run side by side: published ports are carried by docker-proxy, and containers reach no other network.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from tests import parts
+from tests.bridge import Bridge
+from tests.roots import pack
+
+__all__ = ["APPLICATION", "Engine", "engine_for_tests"]
+
+APPLICATION = Path(__file__).parent / "application"
+_NAMESPACE = "deployer-tests"
+_START_SECONDS = 30.0
+_STOP_SECONDS = 20.0
+
+
+class Engine:
+    """One engine, as root, from ``start`` (or ``with``) to ``stop``; ``host`` is what DOCKER_HOST has to be."""
+
+    def __init__(self) -> None:
+        self._directory = Path(tempfile.mkdtemp(prefix="engine-"))  # a socket's path may have 107 bytes only
+        self._bridge: Bridge | None = None
+        self._process: subprocess.Popen[bytes] | None = None
+        self._images: set[str] = set()
+        self.host = f"unix://{self._directory}/socket"
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """This process's environment, with the engine as the one that docker talks to."""
+        return {name: value for name, value in os.environ.items() if name != "DOCKER_CONTEXT"} | {
+            "DOCKER_HOST": self.host
+        }
+
+    @property
+    def sshd_config(self) -> tuple[str, ...]:
+        """The line of sshd_config that lets a server's sessions use the engine."""
+        return (f"SetEnv DOCKER_HOST={self.host}",)
+
+    def docker(
+        self, *arguments: str, archive: bytes | None = None, directory: Path | None = None, check: bool = True
+    ) -> str:
+        """What the client says to these arguments, which must succeed unless ``check`` is off."""
+        program = parts.find("docker")
+        assert program
+        done = subprocess.run(
+            [program, *arguments], input=archive, env=self.environment, cwd=directory, capture_output=True, check=False
+        )
+        assert not check or done.returncode == 0, done.stderr.decode("utf-8", "replace")
+        return done.stdout.decode("utf-8", "replace").strip()
+
+    def compose(self, directory: Path, *arguments: str, check: bool = True) -> str:
+        """``docker compose`` in a directory; stale output of a terminal is none."""
+        return self.docker("compose", "--ansi=never", *arguments, directory=directory, check=check)
+
+    def provide(self, *images: str) -> None:
+        """Have these public images (alpine, busybox, python, nginx, traefik; any tag), made from this machine's programs."""
+        for image in (name if ":" in name else f"{name}:latest" for name in images):
+            if image in self._images:
+                continue
+            archive, lines = pack(image)
+            root = f"root/{image}"
+            self.docker("import", "-", root, archive=archive)
+            dockerfile = "".join(f"{line}\n" for line in (f"FROM {root}", *lines))
+            self.docker("build", "--quiet", f"--tag={image}", "-", archive=dockerfile.encode())
+            self._images |= {image, root}
+
+    def application(
+        self, *tags: str, version: str = "0", behaviour: str = "", checked: bool = False, kept: bool = False
+    ) -> str:
+        """Build the tests' application under these tags; the result is its image id.
+
+        For ``behaviour`` see tests/application/server.py; ``checked`` gives it a health check. Images that are ``kept``
+        survive ``clean``.
+        """
+        self.provide("python:3-alpine")
+        tagged = [f"--tag={tag}" for tag in tags]
+        chosen = [f"--build-arg={name}={value}" for name, value in (("VERSION", version), ("BEHAVIOUR", behaviour))]
+        target = "--target=checked" if checked else "--target=plain"
+        built = self.docker("build", "--quiet", target, *tagged, *chosen, ".", directory=APPLICATION)
+        if kept:
+            self._images |= {tag if ":" in tag else f"{tag}:latest" for tag in tags}
+        return built
+
+    def address(self, container: str, network: str = "") -> str:
+        """The container's address in this network (default: its first); the host reaches it."""
+        form = "{{range $name, $net := .NetworkSettings.Networks}}{{$name}} {{$net.IPAddress}}\n{{end}}"
+        lines = [line.split() for line in self.docker("inspect", f"--format={form}", container).splitlines() if line]
+        return next(words[1] for words in lines if len(words) == 2 and network in {"", words[0]})
+
+    def containers(self, *filters: str) -> list[str]:
+        """The names of all containers, running or not, that these filters of ``docker ps`` let through; sorted."""
+        chosen = [f"--filter={each}" for each in filters]
+        return sorted(self.docker("ps", "--all", "--format={{.Names}}", *chosen).split())
+
+    def clean(self) -> None:
+        """Remove all containers, networks, volumes and images except the ones that ``provide`` has made."""
+        if found := self.docker("ps", "--all", "--quiet").split():
+            self.docker("rm", "--force", "--volumes", *found)
+        self.docker("network", "prune", "--force")
+        if volumes := self.docker("volume", "ls", "--quiet").split():
+            self.docker("volume", "rm", "--force", *volumes)
+        tagged = self.docker("images", "--format={{.Repository}}:{{.Tag}}").split()
+        if extra := [image for image in tagged if image not in self._images and "<none>" not in image]:
+            self.docker("rmi", "--force", *extra)
+        self.docker("image", "prune", "--force")
+
+    def start(self) -> None:
+        """Start, and wait until it answers. Raises RuntimeError with its own words when it does not."""
+        self._bridge = self._bridge or Bridge.take()
+        with (self._directory / "log").open("ab") as log:
+            self._process = subprocess.Popen(
+                self._command(self._bridge), stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+            )
+        deadline = time.monotonic() + _START_SECONDS
+        while not (self._directory / "socket").exists() or not self.docker("version", check=False).count("Server"):
+            if time.monotonic() > deadline or self._process.poll() is not None:
+                said = (self._directory / "log").read_text("utf-8", "replace")[-2000:]
+                self.stop()
+                raise RuntimeError(f"dockerd does not start:\n{said}")
+            time.sleep(0.1)
+
+    def restart(self) -> None:
+        """Stop it with all its containers, as a reboot does, and start it again: restart policies hold."""
+        self._end()
+        self.start()
+
+    def stop(self) -> None:
+        """End it, with its containers, and remove all that it had. May be called twice."""
+        if self._process is not None and self._process.poll() is None:
+            if running := self.docker("ps", "--quiet", check=False).split():
+                self.docker("kill", *running, check=False)
+            self._end()
+        for line in reversed(Path("/proc/self/mounts").read_text("utf-8", "replace").splitlines()):
+            if line.split()[1].startswith(f"{self._directory}/"):
+                subprocess.run(["umount", "--lazy", line.split()[1]], check=False, capture_output=True)
+        shutil.rmtree(self._directory, ignore_errors=True)
+        if self._bridge is not None:
+            self._bridge.give_back()
+            self._bridge = None
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def _command(self, bridge: Bridge) -> Sequence[str]:
+        program, guard = parts.find("dockerd"), parts.find("setpriv")
+        assert program
+        return (
+            *((guard, "--pdeathsig", "TERM") if guard else ()),  # it must not outlive tests that were killed
+            program,
+            f"--host={self.host}",
+            *(f"--{name}={self._directory / name}" for name in ("data-root", "exec-root", "pidfile")),
+            f"--bridge={bridge.name}",
+            f"--default-address-pool=base={bridge.pool},size=26",
+            *(f"--{name}=false" for name in ("iptables", "ip6tables", "ip-forward")),
+            f"--containerd-namespace={_NAMESPACE}-{bridge.name}",
+            f"--containerd-plugins-namespace={_NAMESPACE}-{bridge.name}-plugins",
+        )
+
+    def _end(self) -> None:
+        if self._process is None:
+            return
+        self._process.terminate()
+        try:
+            self._process.wait(_STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        self._process = None
+
+
+def engine_for_tests() -> Engine:
+    """An engine for tests, which are skipped where none can be started (and fail in CI)."""
+    from tests.conftest import need
+
+    for program in ("dockerd", "docker", "containerd", "busybox", "iptables", "ldd"):
+        need(program, "to run containers in networks")
+    need("root", "to run a Docker engine", present=os.geteuid() == 0)
+    for plugin, reason in (("compose", "to run Compose projects"), ("buildx", "to build images as the blogger does")):
+        found = subprocess.run(["docker", plugin, "version"], capture_output=True, check=False).returncode == 0
+        need(f"docker {plugin}", reason, present=found)
+    return Engine()
+
+
+def _main() -> None:
+    """Run one until Ctrl-C, with the base images when asked for: ``python -m tests.engine [IMAGE...]``."""
+    with Engine() as engine:
+        engine.provide(*sys.argv[1:])
+        print(f"export DOCKER_HOST={engine.host}", flush=True)
+        signal.sigwait({signal.SIGINT, signal.SIGTERM})
+
+
+if __name__ == "__main__":
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
+    _main()
