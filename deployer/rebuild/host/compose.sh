@@ -101,7 +101,7 @@ find_project() { # sets $project and how Compose is called, as the live containe
     project='' compose_files='' compose_directory='' compose_environment='' compose_home=$path others=''
     ours_is=$(real "$compose_file")
     listed=$(quiet_docker ps --all --no-trunc --filter label=com.docker.compose.project --format \
-        '{{slice .Status 0 2}}|{{.Label "com.docker.compose.project"}}|{{.Label "com.docker.compose.oneoff"}}|{{.Label "com.docker.compose.project.working_dir"}}|{{.Label "com.docker.compose.project.environment_file"}}|{{.Label "com.docker.compose.project.config_files"}}' \
+        '{{printf "%.2s" .Status}}|{{.Label "com.docker.compose.project"}}|{{.Label "com.docker.compose.oneoff"}}|{{.Label "com.docker.compose.project.working_dir"}}|{{.Label "com.docker.compose.project.environment_file"}}|{{.Label "com.docker.compose.project.config_files"}}' \
         2>/dev/null | sort | uniq -c | sort -rn) || listed=''
     # What runs decides; stopped containers are asked only where nothing does.
     take_project Up
@@ -431,7 +431,7 @@ note_images() { # RELEASE
         fail failed "$compose_error"
     fi
     mv -f "$work/images" "$state/records/$1/images" || cannot "write to $state on the host"
-    { grep -v '^hash ' "$state/records/$1/facts" && printf 'hash %s\n' "$rendered_hash"; } >"$work/facts" &&
+    { sed '/^hash /d' "$state/records/$1/facts" && printf 'hash %s\n' "$rendered_hash"; } >"$work/facts" &&
         mv -f "$work/facts" "$state/records/$1/facts" || cannot "write to $state on the host"
 }
 
