@@ -195,4 +195,3 @@ def _record(config: Config, name: ReleaseName, wanted: _Wanted) -> str:
     if config.rebuild.no_rollback_past:
         about["no_rollback_past"] = "yes"
     return "".join(f"{key} {value}\n" for key, value in about.items())
-

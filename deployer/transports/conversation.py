@@ -10,6 +10,7 @@ from __future__ import annotations
 import queue
 import secrets
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -25,6 +26,8 @@ BEAT_SECONDS = 5.0
 """How often an idle client renews its lease on the host (15 s)."""
 GOODBYE_SECONDS = 3.0
 """How long to wait for the host to undo and unlock when we leave early."""
+BUSY_SECONDS = 2.0
+"""A host that ran a command so recently does so still: it notices that we leave by the end of its output, every second."""
 REPEATED_LINES = 20
 """How many of the last lines that a command on the host printed are repeated when it fails."""
 
@@ -86,6 +89,7 @@ class Conversation:
         self._first_failure: DeployerError | None = None
         self._end: DeployerError | None = None
         self._noticed = b""
+        self._ticked = -BUSY_SECONDS
         self._receiver = threading.Thread(target=self._receive, name="deployer-receive", daemon=True)
         self._receiver.start()
         try:
@@ -126,7 +130,8 @@ class Conversation:
         self._failed.set()
         try:
             self._channel.end_input()
-            if wait:
+            # A busy host reads nothing, the end of its input neither: there is nothing to wait for.
+            if wait and time.monotonic() - self._ticked > BUSY_SECONDS:
                 self._receiver.join(GOODBYE_SECONDS)
         except OSError:
             pass
@@ -221,6 +226,7 @@ class Conversation:
                 self._events.put(_Fact(name.decode(), lines.exactly(int(value))))
             case b".":
                 self._printed.clear()
+                self._ticked = -BUSY_SECONDS
                 self._events.put(_Done(name.decode()))
             case b"~" if rest != self._noticed:
                 self._noticed = rest
@@ -230,6 +236,8 @@ class Conversation:
                 text = rest.rstrip(b"\r").rpartition(b"\r")[2].decode("utf-8", "replace")
                 self._printed.append(text)
                 self._output(text)
+            case b"+":
+                self._ticked = time.monotonic()
             case b"!":
                 self._fail(self._failure(name.decode(), value.decode("utf-8", "replace")))
 

@@ -23,6 +23,8 @@ _TAIL = 4096  # bytes of standard error that are kept
 _UNDO_SECONDS = 1.0
 """How long a program may take to undo and end once its input has ended, before it is asked to, and then made to."""
 _TERMINATE_SECONDS = 0.5
+_SIGNALLED_SECONDS = 4.0
+"""How long the program may take to end what it had begun, once it was told to by a signal."""
 _LOOK_SECONDS = 0.02
 
 
@@ -106,7 +108,7 @@ class _LocalChannel:
         self.end_input()
         if not self._ended(_UNDO_SECONDS):
             self._signal(signal.SIGTERM)
-            if not self._ended(_TERMINATE_SECONDS):
+            if not self._ended(_SIGNALLED_SECONDS):
                 self._signal(signal.SIGKILL)
                 self._ended(_TERMINATE_SECONDS)
         with contextlib.suppress(OSError):

@@ -36,6 +36,10 @@ stop_group() { # FILE: the group noted in it, if it runs still
     kill -s KILL -- "-$group" 2>/dev/null
 }
 
+tick() { # false when the client is gone: only by writing does a program learn that nobody listens any more
+    [ "$recovering" ] || printf '%s +\n' "$mark" >&3
+}
+
 attend() { # SECONDS COMMAND...: its status; 124 when it ran out of time, 125 when the client is gone
     rm -f "$work/ended" "$work/group"
     uptime
@@ -49,8 +53,7 @@ attend() { # SECONDS COMMAND...: its status; 124 when it ran out of time, 125 wh
         uptime
         [ "$up" != "$ticked" ] || continue
         ticked=$up
-        # Only by writing does a program learn that nobody listens any more.
-        [ "$recovering" ] || printf '%s +\n' "$mark" >&3 || {
+        tick || {
             stop_group "$work/group"
             return 125
         }
@@ -79,7 +82,12 @@ do_command() { # WHAT SECONDS, then the command's text: it runs in the checkout
 
 in_checkout() { # SECONDS COMMAND...: its status as attend gives it
     cd "$path" || fail failed "$(id -un) cannot enter $path on the host"
-    attend "$@"
+    within=$1
+    shift
+    # Time zone and locale are the login's own, not this program's: what Compose makes of its file may hold them.
+    find_native
+    # shellcheck disable=SC2086
+    attend "$within" $native "$@"
     result=$?
     cd /
     return "$result"
