@@ -39,8 +39,8 @@ def check_space(facts: Reply, services: Iterable[Service], rolled: Collection[st
     listed = ", ".join(f"{image.service} {_megabytes(image.size)}" for image in images.values())
     place = f"{host}: " if host else ""
     message = (
-        f"{place}the disk with Docker's data ({facts.text('docker_root')}) has {_megabytes(free)} free, and the new images may "
-        f"take {_megabytes(needed)}, as much as the live ones ({listed})"
+        f"{place}the disk with Docker's data ({facts.text('docker_root')}) has {_megabytes(free)} free, and the new images "
+        f"may take {_megabytes(needed)}, as much as the live ones ({listed})"
     )
     hint = (
         "Look with `docker system df`, and free some: `docker image prune` and `docker builder prune` keep what runs."

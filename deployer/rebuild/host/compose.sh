@@ -244,20 +244,26 @@ find_compose() { # everything that `compose` needs; false when there is no Compo
     find_project
 }
 
-warned_variables() { # a fact for each variable that Compose misses, when the live containers were made of other references
-    # `make up` may export what a plain `docker compose` does not have.
+warn_of_differences() { # where Compose would run another reference than what runs: `make up` may export what we do not have
     told=''
     while IFS=' ' read -r its_service its_reference _; do
-        case $newline$containers in
-        *"$newline$its_service "*" $its_reference "*) ;;
-        *"$newline$its_service "*) told=yes ;;
+        its_former=$(printf '%s\n' "$containers" | awk -v service="$its_service" '$1 == service && $5 == "running" { print $7; exit }')
+        case $its_reference in
+        *: | '') ;;
+        "$its_former") continue ;;
+        *) [ "$its_former" ] || continue ;;
         esac
-        case $its_reference in *: | '' | :*) told=yes ;; esac
+        told="$told, $its_service ($its_reference${its_former:+ instead of $its_former})"
     done <<REFERENCES
 $(printf '%s\n' "$rendered" | references)
 REFERENCES
-    [ ! "$told" ] || compose config --quiet 2>&1 | sed -n 's/.*The [\\]*"*\([A-Za-z_][A-Za-z_0-9]*\)[\\]*"* variable is not set.*/\1/p' | sort -u |
-        while IFS= read -r its_name; do fact unset "$its_name"; done
+    [ "$told" ] || return 0
+    compose config --quiet 2>&1 |
+        sed -n 's/.*[Tt]he [\\"]*\([A-Za-z_][A-Za-z_0-9]*\)[\\"]* variable is not set.*/\1/p' | sort -u |
+        while IFS= read -r variable; do
+            fact unset "$variable"
+            fact warning "the variable $variable of the Compose file is not set where deployer runs docker compose, which would therefore run other images: ${told#, }; write $variable into .env beside the Compose file, or use a fixed tag there"
+        done
 }
 
 compose_facts() { # needs $compose_wanted: the configured file, or nothing
@@ -285,13 +291,14 @@ rendered_facts() {
     if render; then
         raw_fact rendered "$(printf '%s\n' "$rendered" | outline)"
         fact rendered_hash "$rendered_hash"
-        warned_variables
+        warn_of_differences
     else
         raw_fact rendered ''
         fact compose_error "$compose_error"
     fi
     fact project "$project"
-    [ -z "$others" ] || fact other_project "$others"
+    [ -z "$others" ] ||
+        fact warning "containers of two Compose projects, $project and $others, come from $compose_file: deployer minds $project only; docker compose -p $others down removes the others"
 }
 
 find_containers() { # sets $containers: lines of SERVICE NAME ID IMAGE_ID STATE HEALTH REFERENCE PLACE
@@ -392,8 +399,9 @@ remember_images() { # before the build: what every reference stands for
     render || true
     {
         # A live container's image comes first, whatever its reference stands for by now: that is what serves.
-        printf '%s\n' "$containers" | awk '$5 == "running" && $7 !~ /^sha256:/ { print $4, $7 }'
+        printf '%s\n' "$containers" | awk '$5 == "running" && $7 !~ /^sha256:|@/ { print $4, $7 }'
         list_references | while IFS=' ' read -r _ its_reference _; do
+            case $its_reference in *@*) continue ;; esac
             its_image=$(image_of "$its_reference") || its_image='-'
             printf '%s %s\n' "$its_image" "$its_reference"
         done
@@ -474,6 +482,8 @@ use_images() { # RELEASE: references stand for the images of a kept release; not
     done 2>/dev/null <"$state/records/$1/images" || fact missing -
     [ -z "$lost" ] && [ -f "$state/records/$1/images" ] || return 1
     while IFS=' ' read -r _ its_image its_reference; do
+        # What is named by its contents cannot be moved.
+        case $its_reference in *@*) continue ;; esac
         its_former=$(image_of "$its_reference") || its_former='-'
         [ "$its_former" != "$its_image" ] || continue
         printf '%s %s\n' "$its_former" "$its_reference" | remember
