@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
 from typing import TextIO
 
 import click
@@ -26,10 +25,7 @@ def show_releases(invocation: Invocation) -> int:
     def show(found: Found, stream: TextIO) -> None:
         print_releases(found["releases"], stream)
 
-    def combine(found: Sequence[tuple[str, Found]]) -> Found:
-        return {"releases": _rows(found, "releases")}
-
-    return survey(invocation, look, show, combine)
+    return survey(invocation, look, show)
 
 
 def show_status(invocation: Invocation) -> int:
@@ -43,7 +39,7 @@ def show_status(invocation: Invocation) -> int:
             found["health"] = {"ok": not reason, "url": host.config.health_url, "error": reason}
         return found
 
-    return survey(invocation, look, print_status, _by_host)
+    return survey(invocation, look, print_status)
 
 
 def show_logs(invocation: Invocation, release: str) -> int:
@@ -60,14 +56,7 @@ def show_logs(invocation: Invocation, release: str) -> int:
         wanted = name or wanted  # the last deploy is the same for all hosts
         return {"app": host.config.app, "release": name.partition(".")[0], "journal": journal, "output": output}
 
-    def combine(found: Sequence[tuple[str, Found]]) -> Found:
-        return {
-            "release": _first(found, "release"),
-            "journal": _rows(found, "journal"),
-            "output": _first(found, "output"),
-        }
-
-    return survey(invocation, look, print_logs, combine)
+    return survey(invocation, look, print_logs)
 
 
 def unlock(invocation: Invocation) -> int:
@@ -87,17 +76,4 @@ def unlock(invocation: Invocation) -> int:
         click.echo("The lock is taken away; its owner can switch nothing any more.", err=True)
         return {"app": app, "unlocked": True, "owner": owner}
 
-    return survey(invocation, look, None, _by_host)
-
-
-def _by_host(found: Sequence[tuple[str, Found]]) -> Found:
-    hosts = [{"host": host, **{key: value for key, value in each.items() if key != "app"}} for host, each in found]
-    return {"hosts": hosts}
-
-
-def _rows(found: Sequence[tuple[str, Found]], name: str) -> list[Found]:
-    return [{"host": host, **row} for host, each in found for row in each.get(name, ())]
-
-
-def _first(found: Sequence[tuple[str, Found]], name: str) -> str:
-    return next((each[name] for _, each in found if each.get(name)), "")
+    return survey(invocation, look, None)

@@ -22,7 +22,7 @@ from deployer.fleet import Destination
 from deployer.parallel import outcomes
 from deployer.plan import Reply, Request
 from deployer.ports import Session
-from deployer.reporting import choose, print_error, print_host
+from deployer.reporting import choose, print_error, print_host, print_unseen
 from deployer.running import Invocation
 from deployer.static import requests
 from deployer.static.host import program
@@ -47,13 +47,12 @@ def survey(
     invocation: Invocation,
     look: Callable[[Visited], Found],
     show: Callable[[Found, TextIO], None] | None,
-    combine: Callable[[Sequence[tuple[str, Found]]], Found],
 ) -> int:
     """Look at each host and tell what was found. Returns the exit code.
 
-    ``look`` gives what there is to say of a host, ``show`` prints that for people where ``look`` does not, and
-    ``combine`` makes one object of several hosts' (name and finding; of a host that could not be looked at, nothing but
-    its ``error``). Raises DeployerError where there is only one host and that cannot be looked at.
+    ``look`` gives what there is to say of a host, and ``show`` prints that for people where ``look`` does not. Of a host
+    among several that could not be looked at, there is nothing but its ``error``. Raises DeployerError where there is
+    only one host and that cannot be looked at.
     """
     config, visits = _visit(invocation)
     found: list[tuple[str, Found]] = []
@@ -73,21 +72,28 @@ def survey(
         for _, visited in visits:
             if isinstance(visited, Visited):
                 visited.session.close(wait=False)
-    several = len(visits) > 1
     if invocation.json:
-        click.echo(json.dumps({"app": config.app, **combine(found)} if several else found[0][1]))
+        click.echo(json.dumps(found[0][1] if len(visits) == 1 else _of_all(config.app, found)))
     elif show is not None:
-        _print(found, show, headed=several)
+        _print(found, show)
     for each in errors:
         print_error(each, sys.stderr)
     return errors[0].exit_code if errors else 0
 
 
-def _print(found: Sequence[tuple[str, Found]], show: Callable[[Found, TextIO], None], *, headed: bool) -> None:
+def _of_all(app: str, found: Sequence[tuple[str, Found]]) -> Found:
+    hosts = [{"host": host, **{key: value for key, value in each.items() if key != "app"}} for host, each in found]
+    return {"app": app, "hosts": hosts}
+
+
+def _print(found: Sequence[tuple[str, Found]], show: Callable[[Found, TextIO], None]) -> None:
     for host, each in found:
-        if "error" not in each:
-            if headed:
-                print_host(host, sys.stdout)
+        if len(found) > 1:
+            print_host(host, sys.stdout)
+        if "error" in each:
+            # For those who read only this stream; the reason follows on the other one.
+            print_unseen(sys.stdout)
+        else:
             show(each, sys.stdout)
 
 

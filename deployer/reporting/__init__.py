@@ -15,6 +15,7 @@ from deployer.reporting.results import (
     print_plan,
     print_releases,
     print_status,
+    print_unseen,
 )
 
 __all__ = [
@@ -31,4 +32,5 @@ __all__ = [
     "print_releases",
     "print_status",
     "print_sum",
+    "print_unseen",
 ]

@@ -21,7 +21,16 @@ from deployer.reporting.text import (
     write_line,
 )
 
-__all__ = ["print_error", "print_host", "print_logs", "print_outcome", "print_plan", "print_releases", "print_status"]
+__all__ = [
+    "print_error",
+    "print_host",
+    "print_logs",
+    "print_outcome",
+    "print_plan",
+    "print_releases",
+    "print_status",
+    "print_unseen",
+]
 
 Facts = Mapping[str, Any]
 STEPS_IN_LINE = 6
@@ -115,6 +124,11 @@ def _probe_figures(probe: Facts) -> str:
 def print_host(name: str, stream: TextIO) -> None:
     """The heading of what follows about one of several hosts."""
     write_line(stream, colored(visible(f"{name}:"), "bold", stream))
+
+
+def print_unseen(stream: TextIO) -> None:
+    """What stands below the heading of a host that could not be looked at."""
+    write_line(stream, colored("could not be looked at", "red", stream))
 
 
 def print_releases(releases: Sequence[Facts], stream: TextIO) -> None:

@@ -381,28 +381,57 @@ def test_looking_shows_every_host(fleet: Fleet) -> None:
     assert [(host["host"], host["live_release"], host["health"]["ok"]) for host in status["hosts"]] == [
         (name, release, True) for name in names
     ]
-    releases = fleet.site.answer("releases")["releases"]
-    assert [(row["host"], row["release"], row["live"]) for row in releases] == [(name, release, True) for name in names]
-    logs = fleet.site.answer("logs")
-    assert (logs["release"], {line["host"] for line in logs["journal"]}) == (release, set(names))
-    assert "upload" in logs["output"]
+    releases = fleet.site.answer("releases")["hosts"]
+    assert [host["host"] for host in releases] == names
+    assert [[(row["release"], row["live"]) for row in host["releases"]] for host in releases] == [[(release, True)]] * 3
+    logs = fleet.site.answer("logs")["hosts"]
+    assert [(host["host"], host["release"]) for host in logs] == [(name, release) for name in names]
+    assert all(host["journal"] and "upload" in host["output"] for host in logs)
     for command in ("status", "releases", "logs"):
         said = fleet.site.command(command).out
         assert all(f"{name}:\n" in said for name in names), command
 
 
-def test_a_dead_host_does_not_hide_the_others(fleet: Fleet) -> None:
-    """Status shows those that answer, says what is wrong with the other, and ends with that error's code."""
-    release = fleet.deploy(index="one")["release"]
+@pytest.mark.parametrize(
+    ("command", "key"),
+    [("status", "live_release"), ("releases", "releases"), ("logs", "journal"), ("unlock", "unlocked")],
+)
+def test_a_dead_host_does_not_hide_the_others(fleet: Fleet, command: str, key: str) -> None:
+    """Every command that looks shows those that answer, names the other one, and ends with its error's code."""
+    fleet.deploy(index="one")
     with Relay(to=fleet.members[1].sshd.port, rtt=0) as relay:
         fleet.members[1] = replace(fleet.members[1], way=relay.port)
         fleet.more["connect_timeout"] = 1
         relay.cut()
         fleet.configure()
-        ended = fleet.site.command("status", "--json")
+        ended = fleet.site.command(command, "--json")
+        told = fleet.site.command(command)
     ended.failed(4, str(relay.port))
-    assert [host.get("live_release") for host in ended.json["hosts"]] == [release, None, release]
-    assert str(relay.port) in ended.json["hosts"][1]["error"]
+    assert [host["host"] for host in ended.json["hosts"]] == [member.label for member in fleet.members]
+    assert [key in host for host in ended.json["hosts"]] == [True, False, True]
+    missing = ended.json["hosts"][1]
+    assert (set(missing), str(relay.port) in missing["error"]) == ({"host", "error"}, True)
+    told.failed(4, str(relay.port))
+    one, two, three = (f"{member.label}:\n" for member in fleet.members)
+    if command != "unlock":  # it has nothing to print that a program could not do without
+        assert f"{two}could not be looked at\n{three}" in told.out
+        assert told.out.startswith(one)
+
+
+def test_no_host_that_answers_is_an_error_of_each(fleet: Fleet) -> None:
+    """The answer names them all, and the exit code is that of a host that cannot be reached."""
+    port = fleet.members[0].sshd.port
+    with Relay(to=port, rtt=0) as one, Relay(to=port, rtt=0) as two:
+        ways = zip(fleet.members, (one, two), strict=False)
+        fleet.members = [replace(member, way=relay.port) for member, relay in ways]
+        fleet.more["connect_timeout"] = 1
+        one.cut()
+        two.cut()
+        fleet.configure()
+        ended = fleet.site.command("releases", "--json")
+    assert ended.code == 4
+    assert [set(host) for host in ended.json["hosts"]] == [{"host", "error"}] * 2
+    assert len(ended.errors) == 2
 
 
 def test_unlock_takes_every_lock_away(fleet: Fleet) -> None:

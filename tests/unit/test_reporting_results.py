@@ -9,7 +9,16 @@ from typing import Any
 import pytest
 
 from deployer.errors import DeployerError, DeployFailed
-from deployer.reporting import print_error, print_logs, print_outcome, print_plan, print_releases, print_status
+from deployer.reporting import (
+    print_error,
+    print_host,
+    print_logs,
+    print_outcome,
+    print_plan,
+    print_releases,
+    print_status,
+    print_unseen,
+)
 
 DEPLOYED: dict[str, Any] = {
     "app": "modern-cpp",
@@ -205,3 +214,11 @@ def test_logs() -> None:
         "one",
         "two\\x1b[K",
     ]
+
+
+def test_a_host_that_was_not_seen_has_its_heading_all_the_same() -> None:
+    """A file that the output went to says that somebody is missing; why is the error's to say."""
+    stream = io.StringIO()
+    print_host("web2", stream)
+    print_unseen(stream)
+    assert stream.getvalue() == "web2:\ncould not be looked at\n"
