@@ -1,0 +1,339 @@
+# shellcheck shell=sh
+# Traefik's file provider: one file of the directory that it watches is ours, and Traefik itself says what it has read of it.
+#
+# A template is text of which some lines begin with a tab, a letter and a tab:
+#     s SERVICE PREFIX SUFFIX    a line for each server of a Compose service: PREFIX NAME SUFFIX
+#     n PREFIX SUFFIX            a line that only this one writing of the file has: PREFIX STAMP SUFFIX
+#     t NAME                     not written: what follows are the servers of the Traefik service NAME, as its API is asked
+#     u SERVICE PREFIX SUFFIX    not written: the address of each server of a Compose service
+#     v URL                      not written: the address of a server that stays as it is
+#     h HASH                     not written: SHA-256 of what the file said when the template was made, or "absent"
+
+tab='	' stamp='' stamps=0 swept='' proxy_why=''
+
+# --- asking ----------------------------------------------------------------------------------------------------------
+
+web_tool() { # sets $web_client to what can ask for a URL here, or to nothing
+    for web_client in curl wget python3 perl ''; do
+        [ ! "$web_client" ] || ! command -v "$web_client" >/dev/null 2>&1 || return 0
+    done
+}
+
+web_get() { # SECONDS URL: sets $web_status (000: no answer) and $web_answer
+    # Of what is in the environment, a proxy would only be in the way to this host itself.
+    case $web_client in
+    curl) web_answer=$(curl -gsk -m "$1" --noproxy '*' -w '\n%{http_code}' "$2" 2>/dev/null 3>&- </dev/null) ;;
+    wget) web_answer=$(web_wget "$1" "$2" 3>&- </dev/null) ;;
+    python3) web_answer=$(python3 -c "$web_python" "$1" "$2" 2>/dev/null 3>&- </dev/null) ;;
+    perl) web_answer=$(perl -MHTTP::Tiny -e "$web_perl" "$1" "$2" 2>/dev/null 3>&- </dev/null) ;;
+    *) web_answer='' ;;
+    esac
+    web_status=${web_answer##*"$newline"} web_answer=${web_answer%"$newline"*}
+    case $web_status in [1-5][0-9][0-9]) ;; *) web_status=000 ;; esac
+}
+
+web_python='import ssl, sys
+from urllib.request import HTTPSHandler, ProxyHandler, build_opener
+from urllib.error import HTTPError
+opener = build_opener(ProxyHandler({}), HTTPSHandler(context=ssl._create_unverified_context()))
+try: r = opener.open(sys.argv[2], timeout=float(sys.argv[1]))
+except HTTPError as e: r = e
+print(r.read().decode("utf-8", "replace")); print(r.getcode(), end="")'
+# shellcheck disable=SC2016
+web_perl='my $r = HTTP::Tiny->new(timeout => $ARGV[0], proxy => undef, http_proxy => undef, https_proxy => undef)->get($ARGV[1]);
+print $r->{content}, "\n", $r->{status} == 599 ? "000" : $r->{status};'
+
+web_wget() { # SECONDS URL: as curl prints it. BusyBox knows few options and names the status of a failure only.
+    if wget --version >/dev/null 2>&1; then set -- "$@" --no-proxy --no-check-certificate -t 1 -nv; else set -- "$@" -q; fi
+    seconds=$1 url=$2
+    shift 2
+    unset http_proxy https_proxy HTTP_PROXY HTTPS_PROXY
+    if said=$(wget "$@" -T "$seconds" -O - "$url" 2>/dev/null); then
+        printf '%s\n200' "$said"
+    else
+        said=$(wget "$@" -T "$seconds" -O /dev/null "$url" 2>&1)
+        printf '\n%s' "$(printf '%s\n' "$said" | sed -n 's/.*\(HTTP\/[0-9.]*\|ERROR\) \([1-5][0-9][0-9]\).*/\2/p' | tail -n 1)"
+    fi
+}
+
+# --- what a run and `check` must know ------------------------------------------------------------------------------------
+
+proxy_facts() { # of $traefik_directory and $traefik_api; nothing without the first
+    [ "$traefik_directory" ] || return 0
+    case $traefik_directory in
+    /*) proxy_directory=$traefik_directory ;;
+    *) proxy_directory=${HOME:?}/$traefik_directory ;;
+    esac
+    proxy_directory=${proxy_directory%/}
+    if [ ! -d "$proxy_directory/" ]; then
+        fact proxy_directory "$proxy_directory"
+        fact proxy_state absent
+    elif ! proxy_directory=$(cd "$proxy_directory" 2>/dev/null && pwd -P) || [ ! -r "$proxy_directory" ]; then
+        fact proxy_directory "$traefik_directory"
+        fact proxy_state unreadable
+    else
+        fact proxy_directory "$proxy_directory"
+        if [ -w "$proxy_directory" ]; then fact proxy_state ok; else fact proxy_state unwritable; fi
+        proxy_files
+    fi
+    proxy_answers
+}
+
+proxy_files() { # of $proxy_directory and what is below it, in Traefik's order
+    room=1048576
+    found=$(cd "$proxy_directory" && find . ! -type d \( -name '*.yml' -o -name '*.yaml' -o -name '*.toml' \) ! -path "*$newline*" 2>/dev/null | sort | head -n 500)
+    while IFS= read -r file; do
+        [ "$file" ] || continue
+        file=${file#./}
+        fact proxy_file "$file"
+        # One byte more, for the shell takes line breaks at the end away.
+        if [ -r "$proxy_directory/$file" ] && [ -f "$proxy_directory/$file" ]; then
+            content=$(head -c "$room" "$proxy_directory/$file" && echo .)
+            content=${content%.}
+            room=$((room - ${#content}))
+            if [ "$room" -gt 0 ]; then raw_fact proxy_text "$content"; else fact proxy_unread "$file"; fi
+        else
+            fact proxy_unread "$file"
+        fi
+    done <<PROXY
+$found
+PROXY
+}
+
+proxy_answers() { # whether Traefik's API can be asked
+    [ "$traefik_api" ] || return 0
+    web_tool
+    [ "$web_client" ] || {
+        fact proxy_api tool
+        return 0
+    }
+    web_get 3 "$traefik_api/api/version"
+    case $web_status in
+    200) fact proxy_api ok && fact proxy_version "$(printf '%s' "$web_answer" | sed -n 's/.*"[Vv]ersion": *"\([^"]*\)".*/\1/p')" ;;
+    000) fact proxy_api down ;;
+    *) fact proxy_api "$web_status" ;;
+    esac
+}
+
+proxy_mounts() { # files of $proxy_directory that are mounted alone into a container: what is renamed there, it does not see
+    command -v docker >/dev/null 2>&1 && [ -d "${proxy_directory:-}" ] || return 0
+    containers=$(docker ps -q 2>/dev/null 3>&- </dev/null) && [ "$containers" ] || return 0
+    # shellcheck disable=SC2086
+    docker inspect --format '{{range .Mounts}}{{if eq .Type "bind"}}{{$.Name}} {{.Source}}{{println}}{{end}}{{end}}' $containers 2>/dev/null 3>&- </dev/null |
+        while IFS=' ' read -r container source; do
+            case $source in "$proxy_directory"/*) [ ! -f "$source" ] || fact proxy_mount "${container#/} $source" ;; esac
+        done
+}
+
+# --- writing our file ------------------------------------------------------------------------------------------------
+
+do_proxy() { # FILE (a name in the directory), API URL, ENTRY POINT, SECONDS to wait for Traefik, then the template
+    IFS= read -r proxy_file && IFS= read -r proxy_api && IFS= read -r proxy_entry && IFS= read -r proxy_seconds || exit 1
+    frames >"$work/template" || exit 1
+    [ -d "$state/roll" ] || mkdir -m 700 "$state/roll" || cannot "make $state/roll on the host"
+    mv -f "$work/template" "$state/roll/template" || cannot "write to $state on the host"
+    put "$state/proxy" "$(sed -n "s/^${tab}h$tab//p" "$state/roll/template")"
+    put "$state/roll/proxy" "$proxy_directory/$proxy_file$newline${proxy_api%/}$newline${proxy_entry%/}$newline$proxy_seconds"
+}
+
+proxy_load() { # false without [traefik]; sets what do_proxy was told
+    [ -f "$state/roll/proxy" ] && [ -f "$state/roll/template" ] || return 1
+    {
+        IFS= read -r proxy_file
+        IFS= read -r proxy_api
+        IFS= read -r proxy_entry
+        IFS= read -r proxy_seconds
+    } <"$state/roll/proxy"
+    proxy_directory=${proxy_file%/*}
+    [ "$swept" ] || {
+        # What a killed deploy, or one that was deposed between two steps, had not put in its place.
+        rm -f "$proxy_directory/.deployer-$app".* "${proxy_directory%/*}/.deployer-$app".*
+        swept=yes
+    }
+}
+
+served_by() { # SERVICE: the names that stand for it, one a line; never none
+    grep . "$state/roll/serve.$1" 2>/dev/null || printf '%s\n' "$1"
+}
+
+for_each_server() { # "SERVICE PREFIX SUFFIX", parted by tabs
+    middle=${1#*"$tab"}
+    served_by "${1%%"$tab"*}" | while IFS= read -r server; do
+        printf '%s%s%s\n' "${middle%%"$tab"*}" "$server" "${middle#*"$tab"}"
+    done
+}
+
+proxy_text() { # our file as it has to be now; with $stamp in it, if there is one
+    while IFS= read -r line || [ "$line" ]; do
+        case $line in
+        "${tab}s$tab"*) for_each_server "${line#"${tab}s$tab"}" ;;
+        "${tab}n$tab"*)
+            line=${line#"${tab}n$tab"}
+            [ ! "$stamp" ] || printf '%s%s%s\n' "${line%%"$tab"*}" "$stamp" "${line#*"$tab"}"
+            ;;
+        "$tab"*) ;;
+        *) printf '%s\n' "$line" ;;
+        esac
+    done <"$state/roll/template"
+}
+
+hash_file() { # FILE: sets $file_hash; "absent" when there is none
+    file_hash=absent
+    [ ! -e "$1" ] || { file_hash=$(sha256sum <"$1") && file_hash=${file_hash%% *}; }
+}
+
+point_of() { # PATH: the mount point that it is below
+    point=$(df -P "$1" 2>/dev/null | tail -n 1)
+    point=${point##*% }
+}
+
+put_in_place() { # NEW FILE: by rename, which a deposed owner cannot do any more; sets $proxy_why when it fails
+    proxy_folder=${2%/*} proxy_new=$1
+    point_of "$proxy_folder"
+    there=$point
+    point_of "$proxy_new"
+    if [ "$point" != "$there" ]; then
+        # Beside the directory, if that can be: Traefik reads everything anew at each event in the directory itself, and
+        # is deaf for 2 seconds after it.
+        beside=${proxy_folder%/*}
+        point_of "${beside:=/}"
+        [ "$point" = "$there" ] && [ -w "$beside" ] || beside=$proxy_folder
+        proxy_new=$beside/.deployer-$app.$nonce
+        cp "$1" "$proxy_new" 2>/dev/null || {
+            rm -f "$proxy_new"
+            proxy_why="cannot write to $beside on the host"
+            return 1
+        }
+    fi
+    chmod 644 "$proxy_new"
+    [ ! -e "$2" ] || {
+        chmod "$(stat -c %a "$2")" "$proxy_new"
+        chown "$(stat -c %u:%g "$2")" "$proxy_new" 2>/dev/null
+    }
+    ours
+    mv -f "$proxy_new" "$2" 2>/dev/null && return 0
+    rm -f "$proxy_new"
+    proxy_why="cannot write $2 on the host"
+    return 1
+}
+
+proxy_point() { # our file gets the names in $state/roll/serve.SERVICE; false when it cannot be written ($proxy_why)
+    proxy_load || return 0
+    stamps=$((stamps + 1))
+    stamp=$nonce-$stamps
+    proxy_write
+}
+
+proxy_write() {
+    hash_file "$proxy_file"
+    first_line "$state/proxy"
+    case " $line " in
+    *" $file_hash "*) ;;
+    *) [ ! -e "$proxy_file" ] || keep_edited ;;
+    esac
+    proxy_before=$file_hash
+    proxy_text >"$work/proxy" || {
+        proxy_why="cannot write to $state on the host"
+        return 1
+    }
+    hash_file "$work/proxy"
+    # Both, before the file is there: a kill in between must not look like somebody's edit.
+    put "$state/proxy" "$proxy_before $file_hash"
+    put_in_place "$work/proxy" "$proxy_file"
+}
+
+keep_edited() { # somebody wrote into our file during this deploy
+    proxy_kept=$state/proxy-edited-$(date -u +%Y%m%dT%H%M%SZ)
+    cp "$proxy_file" "$proxy_kept" 2>/dev/null
+    fact warning "$proxy_file on the host was edited by hand during this deploy, and is written anew: the edited text is kept in $proxy_kept"
+}
+
+proxy_steady() { # undo: the Compose services' own names again; may be called at any time
+    rm -f "$state"/roll/serve.*
+    proxy_point
+}
+
+# --- what Traefik has read -------------------------------------------------------------------------------------------
+
+proxy_acknowledge() { # [SECONDS]: true when Traefik serves what proxy_point wrote last; else $proxy_why says why not
+    proxy_load || return 0
+    [ "$stamp" ] || proxy_point || return 1
+    web_tool
+    [ "$web_client" ] || {
+        proxy_why='the host has no curl, wget, python3 or perl to ask Traefik with'
+        return 1
+    }
+    uptime
+    proxy_limit=$((up + ${1:-$proxy_seconds})) proxy_asked=0
+    until proxy_seen; do
+        [ "$up" -lt "$proxy_limit" ] || return 1
+        sleep 0.1 2>/dev/null || sleep 1
+        ours
+        { [ ! "$held" ] || true >"$work/lease"; } 2>/dev/null
+        uptime
+        renewed=$up proxy_asked=$((asked + 1))
+    done
+    set -- "$state"/roll/serve.*
+    [ ! -e "$1" ] || return 0
+    # At rest the file has no stamp; nothing that is served changes by that, so nobody has to wait for it.
+    stamp=''
+    proxy_write
+}
+
+proxy_seen() { # through the entry point only where the API cannot be asked
+    if [ "$proxy_api" ]; then
+        proxy_told && return 0
+        case $web_status in 200 | 404) return 1 ;; esac
+    fi
+    [ "$proxy_entry" ] && proxy_entered
+}
+
+proxy_told() { # by the API: first the stamp, which only this writing of the file has, then the servers
+    web_get 3 "$proxy_api/api/http/services/deployer-$app-$stamp@file"
+    case $web_status in
+    200) ;;
+    000) proxy_why="Traefik's API does not answer at $proxy_api on the host" && return 1 ;;
+    401 | 403) proxy_why="Traefik's API at $proxy_api on the host wants a password (status $web_status)" && return 1 ;;
+    404)
+        proxy_why="Traefik has not read $proxy_file: see its log, for one malformed file in $proxy_directory freezes them all"
+        return 1
+        ;;
+    *) proxy_why="Traefik's API at $proxy_api on the host answers with status $web_status" && return 1 ;;
+    esac
+    proxy_wanted | while IFS=' ' read -r wanted_name wanted_urls; do
+        web_get 3 "$proxy_api/api/http/services/$wanted_name@file"
+        [ "$web_status" = 200 ] && [ "$(addresses)" = "$wanted_urls" ] || exit 1
+    done || {
+        proxy_why="Traefik has read $proxy_file, but serves what another file in $proxy_directory defines under the same name"
+        return 1
+    }
+}
+
+proxy_wanted() { # "NAME URL URL..." for each Traefik service of the template
+    name_seen=''
+    while IFS= read -r line; do
+        case $line in
+        "${tab}t$tab"*)
+            [ ! "$name_seen" ] || echo
+            name_seen=yes
+            printf '%s' "${line#"${tab}t$tab"}"
+            ;;
+        "${tab}u$tab"*) for_each_server "${line#"${tab}u$tab"}" | tr '\n' ' ' | sed 's/ $//; s/^/ /' ;;
+        "${tab}v$tab"*) printf ' %s' "${line#"${tab}v$tab"}" ;;
+        esac
+    done <"$state/roll/template"
+    [ ! "$name_seen" ] || echo
+}
+
+addresses() { # the servers' URLs in $web_answer, parted by spaces
+    printf '%s' "$web_answer" | tr -d '\n' | sed -n 's/.*"servers": *\[\({[^}]*}\( *, *{[^}]*}\)*\)\].*/\1/p' |
+        grep -o '"url": *"[^"]*"' | sed 's/^"url": *"//; s/"$//; s/\\u0026/\&/g' | tr '\n' ' ' | sed 's/ $//'
+}
+
+proxy_entered() { # a path that only this writing of the file has is answered by Traefik itself
+    # Another query each time: what stands in front must not answer out of its store.
+    web_get 3 "$proxy_entry/.deployer-$stamp?$proxy_asked"
+    [ "$web_status" != 418 ] || return 0
+    proxy_why="Traefik, asked at $proxy_entry on the host, has not read $proxy_file (status $web_status): see its log, for one malformed file in $proxy_directory freezes them all"
+    return 1
+}
