@@ -16,6 +16,7 @@ from bench.cases import BY_NAME, LINK_RATE, ROUND_TRIP, Case
 from bench.contenders import Contender
 from bench.measure import Pipeline, Reading, median
 from bench.server import start_server
+from bench.share import can_share, share
 from bench.site import Site
 from tests.relay import Relay
 from tests.sshd import Sshd
@@ -26,6 +27,16 @@ TITLE = "## Three hosts\n\n"
 COUNT = 3
 LIMIT = 1.3  # so many times what one host takes
 CASES = ("new", "same", "ten")
+SHARE = 40  # percent of a core, so that three leave one of two cores nearly free for the client
+OWN = f"""### Each host with its own share of a processor
+
+Each host may use {SHARE} % of a core, whether it is the only one or one of three. So a host is slow, but as fast beside
+others as alone, as separate machines are, and the difference is what several hosts cost deployer itself. They still
+share one disk."""
+SHARED = """### All on the same cores
+
+Servers and deployer take what they get of one machine's cores, which have the work of three hosts to do. Separate
+machines never see these figures; they are here because nothing is left out of them."""
 # In the new namespace only: what a server's sessions see where the configuration says that the target is.
 ISOLATE = 'mount --bind "$1" "$2" && shift 2 && exec "$@"'
 
@@ -46,14 +57,29 @@ def section(site: Site, folder: Path, runs: int) -> str:
     """
     if os.geteuid() != 0 or shutil.which("unshare") is None:
         return f"{TITLE}Not measured: only root can give each server a view of its own, and with `unshare`.\n"
+    parts = [TITLE + _about()]
+    for text, percent in ((OWN, SHARE), (SHARED, 0)):
+        parts.append(text)
+        if percent and not can_share():
+            parts.append("Not measured: this machine lets nobody make control groups with a share of the processor.")
+        else:
+            place = folder / f"share-{percent}"
+            place.mkdir()
+            parts += _compared(site, place, runs, percent)
+    return "\n\n".join(parts) + "\n"
+
+
+def _compared(site: Site, folder: Path, runs: int, percent: int) -> tuple[str, str]:
+    """The table and the verdicts of all cases."""
     rows, verdicts = [], []
-    with _hosts(folder) as hosts:
+    with _hosts(folder, percent) as hosts:
         one, several = _contender("one host", hosts[:1], folder), _contender("three hosts", hosts, folder)
         for case in map(BY_NAME.__getitem__, CASES):
             readings = _measure(case, site, {one: hosts[:1], several: hosts}, folder / "log", runs)
             rows += [(f"{case.title}: {each.name}", readings[each], readings[one]) for each in (one, several)]
             verdicts.append(_verdict(case, readings[one], readings[several]))
-    return "\n".join((f"{TITLE}{_about()}\n", report.comparison("one host", rows), "", *verdicts, ""))
+    shutil.rmtree(folder, ignore_errors=True)
+    return report.comparison("one host", rows), "\n".join(verdicts)
 
 
 def _measure(
@@ -75,8 +101,8 @@ def _about() -> str:
     return (
         f"The same site to one host and to {COUNT}: real OpenSSH servers, each behind a link of its own "
         f"({ROUND_TRIP * 1e3:.0f} ms and {LINK_RATE} Mbit/s each),\n"
-        "and each with its own files at the target. They and deployer share one machine, so that its cores and its disk\n"
-        'have three times the work to do. "sent" and "received" are the bytes of all links, "memory" is the client\'s.'
+        'and each with its own files at the target. "sent" and "received" are the bytes of all links, "memory" is the '
+        "client's."
     )
 
 
@@ -87,20 +113,26 @@ def _verdict(case: Case, one: Reading, several: Reading) -> str:
 
 
 @contextlib.contextmanager
-def _hosts(folder: Path) -> Iterator[tuple[_Host, ...]]:
+def _hosts(folder: Path, percent: int) -> Iterator[tuple[_Host, ...]]:
+    """All hosts; each may use ``percent`` of a core, or as much as there is (0)."""
     shown = folder / "www"
     shown.mkdir()
     with contextlib.ExitStack() as stack:
-        yield tuple(stack.enter_context(_host(folder / f"host-{number}", shown)) for number in range(1, COUNT + 1))
+        names = [f"host-{number}" for number in range(1, COUNT + 1)]
+        # The groups end behind the servers in them.
+        shares = [stack.enter_context(share(name, percent)) if percent else () for name in names]
+        yield tuple(
+            stack.enter_context(_host(folder / name, shown, own)) for name, own in zip(names, shares, strict=True)
+        )
 
 
 @contextlib.contextmanager
-def _host(files: Path, shown: Path) -> Iterator[_Host]:
-    """A server whose sessions find ``files`` at ``shown``; nobody else does."""
+def _host(files: Path, shown: Path, own: tuple[str, ...]) -> Iterator[_Host]:
+    """A server whose sessions find ``files`` at ``shown``; nobody else does. ``own`` gives it its share."""
     files.mkdir()
     enter = ("unshare", "--mount", "--propagation", "private", "sh", "-c", ISOLATE, "isolate", str(files), str(shown))
     with (
-        start_server(shown.parent, before=enter) as server,
+        start_server(shown.parent, before=(*own, *enter)) as server,
         Relay(server.port, rtt=ROUND_TRIP, rate=LINK_RATE) as relay,
     ):
         yield _Host(server, relay, files)
