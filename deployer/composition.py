@@ -16,15 +16,16 @@ from deployer.engine import Gate
 from deployer.fleet import Destination
 from deployer.plan import Plan
 from deployer.ports import Clock, Reporter, Session, Strategy, Transport
-from deployer.static import StaticStrategy
 
 __all__ = [
     "STRATEGIES",
+    "Room",
     "StrategyParts",
     "commit_of",
     "destinations_for",
     "gate_for",
     "label",
+    "program_for",
     "transport_for",
 ]
 
@@ -34,6 +35,7 @@ class StrategyParts:
     """What a strategy is made of, whichever it is."""
 
     config: Config
+    secrets: Secrets
     reporter: Reporter
     label: str
     commit: str
@@ -42,6 +44,8 @@ class StrategyParts:
 
 
 def _static(parts: StrategyParts) -> Strategy:
+    from deployer.static import StaticStrategy
+
     return StaticStrategy(
         parts.config,
         parts.reporter,
@@ -52,7 +56,54 @@ def _static(parts: StrategyParts) -> Strategy:
     )
 
 
-STRATEGIES: dict[str, Callable[[StrategyParts], Strategy]] = {"static": _static}
+def _static_rollback(parts: StrategyParts, release: str) -> Strategy:
+    from deployer.static.rollback import StaticRollback
+
+    return StaticRollback(parts.config, release, label=parts.label, log=parts.log)
+
+
+def _static_program() -> str:
+    from deployer.static.host import program
+
+    return program()
+
+
+def _rebuild(parts: StrategyParts) -> Strategy:
+    from deployer.rebuild import RebuildStrategy
+
+    return RebuildStrategy(parts.config, parts.secrets, label=parts.label, environment=parts.environment, log=parts.log)
+
+
+def _rebuild_rollback(parts: StrategyParts, release: str) -> Strategy:
+    from deployer.rebuild import RebuildRollback
+
+    return RebuildRollback(parts.config, release, label=parts.label, log=parts.log)
+
+
+def _rebuild_program() -> str:
+    from deployer.rebuild.host import program
+
+    return program()
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """What there is of a strategy: its deploy, its way back (to a release, or to the one before), its host's program."""
+
+    deploy: Callable[[StrategyParts], Strategy]
+    rollback: Callable[[StrategyParts, str], Strategy]
+    program: Callable[[], str]
+
+
+STRATEGIES: dict[str, Room] = {
+    "static": Room(_static, _static_rollback, _static_program),
+    "rebuild": Room(_rebuild, _rebuild_rollback, _rebuild_program),
+}
+
+
+def program_for(config: Config) -> str:
+    """The host's side of the configured strategy, as POSIX shell text."""
+    return STRATEGIES[config.strategy].program()
 
 
 @dataclass(frozen=True, slots=True)

@@ -100,7 +100,7 @@ class Collaborators:
     clock: Clock
     watch: Observation
     uninterrupted: Callable[[], contextlib.AbstractContextManager[None]]
-    probe_budget: int = 0
+    probe_budget: float = 0
     dry: bool = False
 
 

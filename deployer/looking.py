@@ -7,10 +7,11 @@ from typing import TextIO
 
 import click
 
+from deployer import views
+from deployer.host import requests
 from deployer.plan import Plan
 from deployer.reporting import print_logs, print_releases, print_status
 from deployer.running import Invocation
-from deployer.static import requests, views
 from deployer.survey import Found, Visited, survey
 
 __all__ = ["show_logs", "show_releases", "show_status", "unlock"]

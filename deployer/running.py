@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import sys
 from dataclasses import replace
@@ -25,7 +26,6 @@ from deployer.hooks import is_due, run_after
 from deployer.interrupts import Interrupts
 from deployer.ports import Strategy
 from deployer.reporting import RecordingReporter, choose, print_error, print_outcome, print_plan
-from deployer.static.rollback import StaticRollback
 from deployer.transports.dryrun import DryRun
 from deployer.watching import ProbeWatch
 
@@ -59,23 +59,14 @@ def run(invocation: Invocation, *, dry: bool) -> int:
     """Deploy, or with ``dry`` only say how. Returns the exit code."""
     config, secrets = invocation.load()
     work = _Work(invocation, config, secrets, dry=dry)
-    parts = StrategyParts(
-        config=config,
-        reporter=work.recording,
-        label=label(os.environ),
-        commit=commit_of(config.directory),
-        environment=os.environ,
-        log=lambda: work.recording.text,
-    )
-    return work.carry_out(STRATEGIES[config.strategy](parts), success="deployed")
+    return work.carry_out(STRATEGIES[config.strategy].deploy(work.parts), success="deployed")
 
 
 def rollback(invocation: Invocation, release: str, *, dry: bool) -> int:
     """Switch to a kept release. Returns the exit code."""
     config, secrets = invocation.load()
     work = _Work(invocation, config, secrets, dry=dry)
-    strategy = StaticRollback(config, release, label=label(os.environ), log=lambda: work.recording.text)
-    return work.carry_out(strategy, success="rolled_back")
+    return work.carry_out(STRATEGIES[config.strategy].rollback(work.parts, release), success="rolled_back")
 
 
 class _Work:
@@ -91,6 +82,19 @@ class _Work:
         self.recording = RecordingReporter(self._display)
         self._watch = ProbeWatch(config, self._clock, self.recording)
 
+    @property
+    def parts(self) -> StrategyParts:
+        """What a strategy is made of."""
+        return StrategyParts(
+            config=self._config,
+            secrets=self._secrets,
+            reporter=self.recording,
+            label=label(os.environ),
+            commit=commit_of(self._config.directory),
+            environment=os.environ,
+            log=lambda: self.recording.text,
+        )
+
     def carry_out(self, strategy: Strategy, success: str) -> int:
         config = self._config
         interrupts = Interrupts()
@@ -102,7 +106,7 @@ class _Work:
             clock=self._clock,
             watch=self._watch,
             uninterrupted=interrupts.held,
-            probe_budget=config.probe.budget,
+            probe_budget=_budget(config),
             dry=self._dry,
         )
         hosts = tuple(destination.transport.host for destination in destinations)
@@ -136,6 +140,11 @@ class _Work:
             print_outcome(answer, sys.stderr, self._watch.line(ascii_only=not utf8))
         if result.error is not None:
             print_error(result.error, sys.stderr)
+
+
+def _budget(config: Config) -> float:
+    """How many dropped requests are no failure. What a plain `up` drops is told, and no more: it has a gap by nature."""
+    return math.inf if config.strategy == "rebuild" and not config.rebuild.roll else config.probe.budget
 
 
 def _dry(destination: Destination) -> Destination:

@@ -15,17 +15,16 @@ import click
 import msgspec
 
 from deployer.clock import SystemClock
-from deployer.composition import destinations_for, label
+from deployer.composition import destinations_for, label, program_for
 from deployer.config import Config
 from deployer.errors import DeployerError
 from deployer.fleet import Destination
+from deployer.host import requests
 from deployer.parallel import outcomes
 from deployer.plan import Reply, Request
 from deployer.ports import Session
 from deployer.reporting import choose, print_error, print_host, print_unseen
 from deployer.running import Invocation
-from deployer.static import requests
-from deployer.static.host import program
 
 __all__ = ["Found", "Visited", "survey"]
 
@@ -103,13 +102,13 @@ def _visit(invocation: Invocation) -> tuple[Config, list[tuple[Destination, Visi
     health = msgspec.structs.replace(config.health, timeout=min(config.health.timeout, LOOK_SECONDS))
     config = msgspec.structs.replace(config, health=health)
     destinations = destinations_for(config, credentials, SystemClock(), choose(sys.stderr, quiet=True))
-    site = requests.site(config.app, config.static.target, secrets.token_hex(6), label(os.environ))
+    site = requests.site(config.app, config.place, secrets.token_hex(6), label(os.environ))
     asked = dict(outcomes([partial(_ask, config, each, (site, requests.inspect())) for each in destinations]))
     return config, [(destination, asked[number]) for number, destination in enumerate(destinations)]
 
 
 def _ask(config: Config, destination: Destination, opening: tuple[Request, ...]) -> Visited:
-    session = destination.transport.open(program())
+    session = destination.transport.open(program_for(config))
     try:
         replies = session.perform(*opening)
     except BaseException:

@@ -1,10 +1,11 @@
-"""The verbs of the host's program, each as one function that gives a request."""
+"""The verbs of the host's program, each as one function that gives a request; some are those of every strategy."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
 
+from deployer.host.requests import break_lock, inspect, lock, log, show_log, site
 from deployer.journal import members
 from deployer.plan import Body, Effect, Reply, Request
 
@@ -34,16 +35,6 @@ __all__ = [
     "update",
     "use_images",
 ]
-
-
-def site(app: str, path: str, nonce: str, label: str) -> Request:
-    """Name the app, its checkout and this deploy; ``label`` tells others whose lock it is."""
-    return Request("site", Effect.READ, (app, path, nonce, label))
-
-
-def lock(wait: float, label: str) -> Request:
-    """Take the lock, waiting up to ``wait`` seconds, and undo or finish what a killed deploy left."""
-    return Request("lock", Effect.WRITE, (str(math.ceil(wait)), members([("by", label)])))
 
 
 def facts(compose_file: str, traefik_directory: str, traefik_api: str) -> Request:
@@ -84,9 +75,9 @@ def command(what: str, seconds: float, text: Body) -> Request:
     return Request("command", Effect.WRITE, (what, str(math.ceil(seconds))), text)
 
 
-def images(release: str) -> Request:
-    """Note and tag what was built."""
-    return Request("images", Effect.WRITE, (release,))
+def images(release: str, heard: Callable[[Reply], None]) -> Request:
+    """Note and tag what was built, and ask for the Compose project as it is now."""
+    return Request("images", Effect.WRITE, (release,), heard=heard)
 
 
 def use_images(release: str) -> Request:
@@ -134,26 +125,6 @@ def revert(why: str = "gate") -> Request:
     return Request("revert", Effect.WRITE, (members([("why", why)]),))
 
 
-def log(release: str, body: Body) -> Request:
-    """Store the deploy's output."""
-    return Request("log", Effect.WRITE, (release,), body)
-
-
 def finish(keep: int) -> Request:
     """Prune and unlock."""
     return Request("finish", Effect.WRITE, (str(keep),))
-
-
-def inspect() -> Request:
-    """Ask for releases, lock, journal and disk space."""
-    return Request("inspect", Effect.READ)
-
-
-def show_log(release: str) -> Request:
-    """Ask for the stored output of a deploy."""
-    return Request("show_log", Effect.READ, (release,))
-
-
-def break_lock(entry: str) -> Request:
-    """Take away the lock entry of that name, and no other."""
-    return Request("break", Effect.WRITE, (entry,))

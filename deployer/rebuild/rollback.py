@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 from deployer.config import Config
 from deployer.errors import DeployFailed
@@ -53,7 +54,7 @@ class RebuildRollback:
         facts = [read_facts(answer.replies[FACTS], answer.host) for answer in answers]
         release = self._choose(answers[0].replies[-1], facts[0].live)
         if all(each.live == release for each in facts):
-            together([lambda session=answer.session: session.perform(requests.conclude()) for answer in answers])
+            together([partial(answer.session.perform, requests.conclude()) for answer in answers])
             return tuple(Plan(release, release) for _ in answers)
         return tuple(self._plan(each, answer, release) for each, answer in zip(facts, answers, strict=True))
 
@@ -68,19 +69,10 @@ class RebuildRollback:
             raise DeployFailed(message, hint="Name a release that all hosts have, see `deployer releases`.")
         commit = found.text(f"{release}.commit")
         lost = found.every(f"{release}.lost")
-        ending = Ending(self._config, facts, release, facts.live, commit, self._log, rollback=True)
-        return ending.complete(self._preparation(facts, release, commit, lost), _warnings(release, lost))
-
-    def _preparation(self, facts: Facts, release: str, commit: str, lost: tuple[str, ...]) -> tuple[Step, ...]:
-        rebuild = self._config.rebuild
+        ending = Ending(self._config, facts, release, commit, self._log, rollback=True)
         start = requests.begin(release, facts.live, Text(lambda: ""), commit=commit, rollback=True)
-        steps = [Step("checkout", f"bring {facts.path} to {commit[:7]}", (start, requests.to_commit(commit)))]
-        if lost and rebuild.build:
-            build = requests.command("build", rebuild.build_timeout, Text(lambda: rebuild.build))
-            steps.append(Step("build", rebuild.build, (build, requests.images(release))))
-        else:
-            steps.append(Step("images", f"the images of {short(release)}", (requests.use_images(release),)))
-        return tuple(steps)
+        step = Step("checkout", f"bring {facts.path} to {commit[:7]}", (start, requests.to_commit(commit)))
+        return ending.complete((step, ending.built() if lost else ending.brought_back()), _warnings(release, lost))
 
     def _choose(self, answer: Reply, live: str) -> str:
         kept = answer.every("record")

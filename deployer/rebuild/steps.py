@@ -13,116 +13,122 @@ from deployer.rebuild import requests
 from deployer.rebuild.facts import Facts
 from deployer.rebuild.services import Service, obstacles, read_services
 from deployer.rebuild.traefik import own_file, template_for
-from deployer.release import short
 
-__all__ = ["Ending", "Rendered"]
+__all__ = ["Ending", "check_rolled"]
 
 
 @dataclass(slots=True)
 class Rendered:
     """The Compose project as the host renders it once checkout and images are there."""
 
+    config: Config
     services: dict[str, Service] = field(default_factory=dict)
 
     def hear(self, reply: Reply) -> None:
-        """Take the reply to ``render``. Raises DeployFailed when the Compose file is not usable."""
-        if error := reply.text("compose_error"):
-            raise DeployFailed(error)
+        """Take the reply to ``images`` or ``render``. Raises DeployFailed when that Compose file cannot be rolled."""
         self.services = {service.name: service for service in read_services(reply.text("rendered"))}
+        check_rolled(self.config, self.services)
 
 
-@dataclass(frozen=True, slots=True)
 class Ending:
-    """Everything behind the preparation of ``release``, on a host with these ``facts``."""
+    """Everything behind the fetching of ``release``, on a host with these ``facts``.
 
-    config: Config
-    facts: Facts
-    release: str
-    previous: str
-    commit: str
-    log: Callable[[], str]
-    rollback: bool = False
+    ``log`` gives the output so far, ``rollback`` says that the release is a kept one.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        facts: Facts,
+        release: str,
+        commit: str,
+        log: Callable[[], str],
+        *,
+        rollback: bool = False,
+    ) -> None:
+        self._config = config
+        self._facts = facts
+        self._release = release
+        self._commit = commit
+        self._log = log
+        self._rollback = rollback
+        self._rendered = Rendered(config)
+
+    def built(self) -> Step:
+        """Build, and note and tag what that made."""
+        rebuild = self._config.rebuild
+        images = requests.images(self._release, self._rendered.hear)
+        if not rebuild.build:
+            return Step("images", "note the images", (images,))
+        build = requests.command("build", rebuild.build_timeout, Text(lambda: rebuild.build))
+        return Step("build", rebuild.build, (build, images))
+
+    def brought_back(self) -> Step:
+        """The images that the release was kept with."""
+        use = requests.use_images(self._release)
+        return Step("images", f"the images of {self._release}", (use, requests.render(self._rendered.hear)))
 
     def complete(self, prepare: tuple[Step, ...], warnings: tuple[str, ...] = ()) -> Plan:
         """The plan that begins with ``prepare``."""
-        rebuild = self.config.rebuild
-        rolled = bool(rebuild.roll)
-        keep_log = Step("log", "keep the output on the host", (requests.log(self.release, Text(self.log)),))
+        rebuild, previous = self._config.rebuild, self._facts.live
+        log = Step("log", "keep the output on the host", (requests.log(self._release, Text(self._log)),))
+        back = Step("roll back", f"bring {previous or 'what was there'} back", (requests.revert(),))
         one_way = "it is past a one-way migration (rebuild.no_rollback_past)" if rebuild.no_rollback_past else ""
-        rendered = Rendered()
         return Plan(
-            release=self.release,
-            previous=self.previous,
-            commit=self.commit,
-            prepare=(*prepare, *self._last_preparations(rendered)),
-            approach=self._approach(rendered) if rolled else (),
+            release=self._release,
+            previous=previous,
+            commit=self._commit,
+            prepare=(*prepare, *self._before_up()),
+            approach=self._approach(),
             switch=self._switch(),
-            confirm=(*self._retirement(), keep_log, self._finish()),
-            revert=(
-                keep_log,
-                Step("roll back", f"bring {short(self.previous) or 'what was there'} back", (requests.revert(),)),
-            ),
-            warnings=(*warnings, *self.facts.reply.every("warning")),
+            confirm=(self._acceptance(), log, self._finish()),
+            revert=(log, back),
+            warnings=(*warnings, *self._facts.reply.every("warning")),
             patient=True,
-            one_way=one_way if not self.rollback else "",
+            one_way="" if self._rollback else one_way,
         )
 
-    def _last_preparations(self, rendered: Rendered) -> tuple[Step, ...]:
-        rebuild = self.config.rebuild
-        steps = []
-        if rebuild.roll:
-            steps.append(Step("render", "see what Compose would run", (requests.render(self._judge(rendered)),)))
-        if rebuild.before_up and not self.rollback:
-            steps.append(Step("before up", rebuild.before_up, (self._command("before_up", rebuild.before_up),)))
-        return tuple(steps)
+    def _before_up(self) -> tuple[Step, ...]:
+        text = self._config.rebuild.before_up
+        return (Step("before up", text, (self._command("before_up", text),)),) if text and not self._rollback else ()
 
-    def _judge(self, rendered: Rendered) -> Callable[[Reply], None]:
-        def hear(reply: Reply) -> None:
-            rendered.hear(reply)
-            check_rolled(self.config, rendered.services)
-
-        return hear
-
-    def _approach(self, rendered: Rendered) -> tuple[Step, ...]:
-        names = ", ".join(service.name for service in self.config.rebuild.services)
-        begin = requests.start(Text(lambda: start_text(self.config, rendered.services)))
+    def _approach(self) -> tuple[Step, ...]:
+        config, rendered = self._config, self._rendered
+        if not config.rebuild.roll:
+            return ()
+        names = ", ".join(service.name for service in config.rebuild.services)
+        begin = requests.start(Text(lambda: start_text(config, rendered.services)))
         return (Step("start", f"new containers of {names} beside the old ones", (*self._proxy(), begin)),)
 
     def _proxy(self) -> tuple[Request, ...]:
-        traefik = self.config.traefik
+        traefik = self._config.traefik
         if not traefik.directory:
             return ()
-        template = template_for(self.config, self.facts.reply)
-        return (
-            requests.proxy(
-                own_file(self.config.app), traefik.api, traefik.entry_point, traefik.timeout, Text(lambda: template)
-            ),
-        )
+        template = template_for(self._config, self._facts.reply)
+        file, body = own_file(self._config.app), Text(lambda: template)
+        return (requests.proxy(file, traefik.api, traefik.entry_point, traefik.timeout, body),)
 
     def _switch(self) -> Step:
-        rebuild = self.config.rebuild
-        after = (self._command("after_up", rebuild.after_up),) if rebuild.after_up and not self.rollback else ()
+        rebuild = self._config.rebuild
+        after = (self._command("after_up", rebuild.after_up),) if rebuild.after_up and not self._rollback else ()
         if rebuild.roll:
             return Step("switch", "cut over to the new containers", (requests.cut(), *after))
-        return Step("switch", rebuild.up or "nothing to bring up", (self._up(), *after))
-
-    def _up(self) -> Request:
-        rebuild = self.config.rebuild
-        return requests.up(rebuild.up_timeout, Text(lambda: rebuild.up or "true"))
+        up = requests.up(rebuild.up_timeout, Text(lambda: rebuild.up or "true"))
+        return Step("switch", rebuild.up or "nothing to bring up", (up, *after))
 
     def _command(self, what: str, text: str) -> Request:
-        return requests.command(what, self.config.rebuild.up_timeout, Text(lambda: text))
+        return requests.command(what, self._config.rebuild.up_timeout, Text(lambda: text))
 
-    def _retirement(self) -> tuple[Step, ...]:
-        rebuild = self.config.rebuild
-        accept = requests.accept(commit=self.commit, rollback=self.rollback)
+    def _acceptance(self) -> Step:
+        rebuild = self._config.rebuild
+        accept = requests.accept(commit=self._commit, rollback=self._rollback)
         if not rebuild.roll:
-            return (Step("accept", "note it as live", (accept,)),)
+            return Step("accept", "note it as live", (accept,))
         summary = f"drain for {rebuild.drain} s, remove the old containers"
-        return (Step("retire", summary, (accept, requests.retire(rebuild.drain))),)
+        return Step("retire", summary, (accept, requests.retire(rebuild.drain)))
 
     def _finish(self) -> Step:
-        keep = self.config.rebuild.keep
+        keep = self._config.rebuild.keep
         return Step("finish", f"keep {keep} releases, unlock", (requests.finish(keep),))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 
 from deployer.config import Config, Secrets
 from deployer.errors import DeployFailed
@@ -16,6 +17,7 @@ from deployer.rebuild.credential import Credential
 from deployer.rebuild.facts import Facts, read_facts
 from deployer.rebuild.host import program
 from deployer.rebuild.services import read_services
+from deployer.rebuild.space import check_space
 from deployer.rebuild.steps import Ending, check_rolled
 from deployer.release import ReleaseName, new_name
 
@@ -82,9 +84,9 @@ class RebuildStrategy:
             check_host(config, each)
             _check_checkout(config, each)
         wanted = self._wanted(answers[0], facts[0])
-        unchanged = [_is_unchanged(config, each, wanted) for each in facts]
+        unchanged = [_is_unchanged(each, wanted) for each in facts]
         if all(unchanged):
-            together([lambda session=answer.session: session.perform(requests.conclude()) for answer in answers])
+            together([partial(answer.session.perform, requests.conclude()) for answer in answers])
             return tuple(Plan(each.live, each.live, commit=wanted.commit) for each in facts)
         newest = max(each.newest for each in facts)
         name = new_name(max(each.now for each in facts), newest, wanted.commit, "")
@@ -114,15 +116,9 @@ class RebuildStrategy:
             release, wanted.commit, wanted.refname, rebuild.update, rebuild.repository, credential, stash=rebuild.stash
         )
         start = requests.begin(release, facts.live, record, commit=wanted.commit)
-        images = requests.images(release)
-        steps = [Step("fetch", f"bring {facts.path} to {wanted.commit[:7]}", (start, fetch))]
-        if rebuild.build:
-            build = requests.command("build", rebuild.build_timeout, Text(lambda: rebuild.build))
-            steps.append(Step("build", rebuild.build, (build, images)))
-        else:
-            steps.append(Step("images", "note the images", (images,)))
-        ending = Ending(config, facts, release, facts.live, wanted.commit, self._log)
-        return ending.complete(tuple(steps))
+        step = Step("fetch", f"bring {facts.path} to {wanted.commit[:7]}", (start, fetch))
+        ending = Ending(config, facts, release, wanted.commit, self._log)
+        return ending.complete((step, ending.built()))
 
 
 def opening(config: Config, label: str, *, patient: bool) -> tuple[Request, ...]:
@@ -168,11 +164,13 @@ def _check_checkout(config: Config, facts: Facts) -> None:
         message = f"{place}{facts.path} has local changes to {len(facts.changed)} tracked files"
         hint = f"{listed}\nCommit them, undo them with git checkout, or put them away with --stash."
         raise DeployFailed(message, hint=hint)
-    if config.rebuild.roll and facts.rendered:
-        check_rolled(config, {service.name: service for service in read_services(facts.rendered)})
+    services = {service.name: service for service in read_services(facts.rendered)}
+    if services:
+        check_rolled(config, services)
+    check_space(facts.reply, services.values(), [service.name for service in config.rebuild.services], facts.host)
 
 
-def _is_unchanged(config: Config, facts: Facts, wanted: _Wanted) -> bool:
+def _is_unchanged(facts: Facts, wanted: _Wanted) -> bool:
     """Whether the live release is the wanted one, and runs as it was left."""
     if not facts.live or facts.live_commit != wanted.commit or facts.live_head != facts.head or facts.changed:
         return False

@@ -125,8 +125,10 @@ def test_a_machine_without_git_has_no_commit(tmp_path: Path, monkeypatch: pytest
 
 def test_every_strategy_of_the_model_can_be_made(tmp_path: Path) -> None:
     """What a configuration may say, composition knows."""
-    parts = StrategyParts(config(tmp_path, static__build="make"), RecordedReports(), "anna", "7f247f9", {}, str)
-    assert STRATEGIES[parts.config.strategy](parts).build_summary == "make"
+    parts = StrategyParts(
+        config(tmp_path, static__build="make"), load_secrets({}), RecordedReports(), "anna", "7f247f9", {}, str
+    )
+    assert STRATEGIES[parts.config.strategy].deploy(parts).build_summary == "make"
 
 
 def test_without_a_url_there_is_no_gate(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import pytest
 from deployer.config import Config, load
 from deployer.errors import InvalidInput
 from deployer.plan import Reply
-from deployer.static.views import log_of, releases, status
+from deployer.views import log_of, releases, status
 
 A, B, C = (f"2026112{day}T080000Z-{letter * 7}.{letter * 24}" for day, letter in enumerate("abc"))
 

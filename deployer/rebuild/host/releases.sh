@@ -63,6 +63,9 @@ do_up() { # SECONDS, then the command's text
 do_accept() { # the gate has passed: from here on an interrupted deploy is finished, not undone
     IFS= read -r members || exit 1
     renew
+    head=$(git -C "$path" rev-parse HEAD 2>/dev/null)
+    { sed '/^head /d' "$state/records/$release/facts" && printf 'head %s\n' "$head"; } >"$work/facts" &&
+        mv -f "$work/facts" "$state/records/$release/facts" || cannot "write to $state on the host"
     accept
     journal done confirmed "$release" "$members"
 }

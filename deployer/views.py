@@ -21,9 +21,10 @@ _ENDS = {
 
 
 def releases(reply: Reply) -> list[dict[str, Any]]:
-    """The kept releases, newest first: ``{release, commit, files, bytes, deployed_at, live, state}``.
+    """The kept releases, newest first: ``{release, commit, files, bytes, deployed_at, live, state, lost}``.
 
-    ``state`` is live, kept, failed (its gate) or damaged (changed since it was built).
+    ``state`` is live, kept, failed (its gate), damaged (changed since it was built) or incomplete: it has ``lost`` the
+    images of these services. What a strategy does not have is null, or empty.
     """
     live = reply.text("live")
     switched = {
@@ -36,6 +37,8 @@ def releases(reply: Reply) -> list[dict[str, Any]]:
 
 def _release(reply: Reply, name: str, live: str, switched: str) -> dict[str, Any]:
     damaged, failed = (reply.text(f"{name}.{flag}") == "yes" for flag in ("damaged", "failed"))
+    lost = [*dict.fromkeys(reply.every(f"{name}.lost"))]
+    live_state = "live" if name == live else "failed" if failed else "incomplete" if lost else "kept"
     return {
         "release": short(name),
         "commit": reply.text(f"{name}.commit"),
@@ -43,8 +46,8 @@ def _release(reply: Reply, name: str, live: str, switched: str) -> dict[str, Any
         "bytes": _count(reply, f"{name}.bytes"),
         "deployed_at": switched,
         "live": name == live,
-        "state": "damaged" if damaged else "live" if name == live else "failed" if failed else "kept",
-    }
+        "state": "damaged" if damaged else live_state,
+    } | ({"lost": lost} if lost else {})
 
 
 def _count(reply: Reply, name: str) -> int | None:
@@ -60,7 +63,7 @@ def status(config: Config, reply: Reply) -> dict[str, Any]:
     running = held and not reply.text("lock_stale")
     return {
         "app": config.app,
-        "target": config.static.target,
+        "target": config.place,
         "live_release": short(live),
         "commit": reply.text(f"{live}.commit"),
         "last_deploy": _last(events[-1], running=running) if events else None,
