@@ -17,13 +17,16 @@ UV ?= uv
 quietly = $(VENV)/bin/$(1) >$(VENV)/lint.log 2>&1 || { cat $(VENV)/lint.log; exit 1; }
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-fast lint format bench schema lock clean
+.PHONY: help demo demo-docker test test-fast lint format bench schema lock clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | while IFS='	' read -r name text; do printf '  make %-10s %s\n' "$$name" "$$text"; done
 
 demo: $(VENV)/.runtime ## see it work: real deploys to a throw-away server on this machine
 	@$(VENV)/bin/python -m demo
+
+demo-docker: $(VENV)/.dev ## the same with Traefik, nginx and a service in containers, under load (needs Docker)
+	@$(VENV)/bin/python -m demo.docker
 
 test: lint ## everything that CI runs: lint and all tests
 	@$(VENV)/bin/python -m pytest $(PYTEST_OPTIONS)

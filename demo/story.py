@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
-import textwrap
 import urllib.request
 from pathlib import Path
 from typing import TextIO
@@ -13,13 +11,11 @@ from typing import TextIO
 from demo import children
 from demo.site import GREETING, front_page_says, write_site
 from demo.ssh_server import generate_key
+from demo.telling import Telling, Unexpected, inherited
 from demo.visitor import Visitor
-from deployer.reporting.text import colored
 
 __all__ = ["Unexpected", "tell"]
 
-INHERITED = ("PATH", "TERM", "COLORTERM", "COLUMNS", "LANG", "LC_ALL", "LC_CTYPE", "NO_COLOR", "CI", "TMPDIR")
-COMMAND_TIMEOUT = 30.0  # seconds
 GATE_FAILED = 5  # deployer's exit code for "went live, failed its gate and was rolled back"
 
 SETTINGS = """\
@@ -43,44 +39,17 @@ timeout = 5
 """
 
 
-class Unexpected(Exception):
-    """Something in the demo went otherwise than it has to."""
-
-
-class Story:
+class Story(Telling):
     """One telling: the folder that everything lives in, the voice, and the web address of the site."""
 
     def __init__(self, folder: Path, voice: TextIO) -> None:
+        super().__init__(voice, inherited(folder / "home"))
         self.project = folder / "project"
         self.www = folder / "server" / "www"
         self.key = folder / "key.pub"
-        self.environment = {name: os.environ[name] for name in INHERITED if name in os.environ}
-        self.environment |= {"HOME": str(folder / "home"), "PYTHONPATH": str(children.REPOSITORY)}
         self.url = ""
-        self._voice = voice
-        self._act = 0
         for made in (self.project, self.www, folder / "home"):
             made.mkdir(parents=True)
-
-    def act(self, title: str) -> None:
-        """Begin the next part."""
-        self._act += 1
-        self._say("", colored(f"{self._act}. {title}", "bold", self._voice))
-
-    def narrate(self, text: str) -> None:
-        """Tell the newcomer something."""
-        self._say(textwrap.fill(text, 100, break_long_words=False, break_on_hyphens=False))
-
-    def show(self, text: str) -> None:
-        """Show a file."""
-        self._say("", textwrap.indent(text.rstrip(), "    "))
-
-    def deployer(self, *arguments: str, expected: int = 0) -> None:
-        """Run deployer as a person would, and hold it to its exit code."""
-        self._say(colored(f"$ deployer {' '.join(arguments)}", "bold", self._voice))
-        code = children.command(["-m", "deployer", *arguments], self.project, self.environment, COMMAND_TIMEOUT)
-        if code != expected:
-            raise Unexpected(f"deployer {' '.join(arguments)} ended with code {code} instead of {expected}")
 
     def visit(self, expected: str) -> None:
         """Fetch the front page, say what it says, and hold it to that."""
@@ -89,9 +58,6 @@ class Story:
         self.narrate(f'The front page now says: "{says}".')
         if says != expected:
             raise Unexpected(f'the front page should say "{expected}"')
-
-    def _say(self, *lines: str) -> None:
-        print(*lines, sep="\n", file=self._voice, flush=True)
 
 
 def tell(folder: Path, voice: TextIO = sys.stdout) -> None:
@@ -136,7 +102,7 @@ def _set_up(story: Story, ssh_port: int, host_key: str, web_port: int) -> None:
 
 def _first_deploy(story: Story) -> None:
     story.act("Deploy version 1")
-    story.deployer("run")
+    story.deployer(story.project, "run")
     story.visit(f"{GREETING}, version 1")
 
 
@@ -144,14 +110,14 @@ def _second_deploy(story: Story) -> None:
     story.act("What would version 2 change?")
     write_site(story.project / "public", 2)
     story.narrate("The site was built anew: every file was written again, but few differ. `plan` changes nothing.")
-    story.deployer("plan")
+    story.deployer(story.project, "plan")
     story.visit(f"{GREETING}, version 1")
     story.act("Deploy version 2 while people read")
     story.narrate(
         "By now a visitor reads 50 pages a second. Beside that, deployer itself probes the site from before the switch"
         " until after it: its last lines say what it measured, and draw the latencies in time (│ is the switch)."
     )
-    story.deployer("run")
+    story.deployer(story.project, "run")
     story.visit(f"{GREETING}, version 2")
 
 
@@ -159,16 +125,16 @@ def _broken_deploy(story: Story) -> None:
     story.act("Break version 3")
     write_site(story.project / "public", 3)
     story.narrate(f'Its front page lost the words "{GREETING}", which the health check asks for.')
-    story.deployer("run", expected=GATE_FAILED)
+    story.deployer(story.project, "run", expected=GATE_FAILED)
     story.narrate(f"Exit code {GATE_FAILED}, as it has to be: version 3 was switched on, checked, and taken back.")
     story.visit(f"{GREETING}, version 2")
 
 
 def _look_and_go_back(story: Story) -> None:
     story.act("What is on the server")
-    story.deployer("releases")
+    story.deployer(story.project, "releases")
     story.act("Go back by hand")
-    story.deployer("rollback")
+    story.deployer(story.project, "rollback")
     story.visit(f"{GREETING}, version 1")
 
 

@@ -45,6 +45,10 @@ class Docker:
         assert not check or done.returncode == 0, done.stderr.decode("utf-8", "replace")
         return done.stdout.decode("utf-8", "replace").strip()
 
+    def answers(self) -> bool:
+        """Whether there is an engine."""
+        return bool(self.docker("version", "--format={{.Server.Version}}", check=False))
+
     def compose(self, directory: Path, *arguments: str, check: bool = True) -> str:
         """``docker compose`` in a directory; stale output of a terminal is none."""
         return self.docker("compose", "--ansi=never", *arguments, directory=directory, check=check)

@@ -59,7 +59,7 @@ class Engine(Docker):
                 self._command(self._bridge), stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
             )
         deadline = time.monotonic() + _START_SECONDS
-        while not (self._directory / "socket").exists() or not self.docker("version", check=False).count("Server"):
+        while not (self._directory / "socket").exists() or not self.answers():
             if time.monotonic() > deadline or self._process.poll() is not None:
                 said = (self._directory / "log").read_text("utf-8", "replace")[-2000:]
                 self.stop()
