@@ -69,10 +69,11 @@ class RebuildRollback:
             raise DeployFailed(message, hint="Name a release that all hosts have, see `deployer releases`.")
         commit = found.text(f"{release}.commit")
         lost = found.every(f"{release}.lost")
+        kept = not lost and not found.text(f"{release}.unkept")
         ending = Ending(self._config, facts, release, commit, self._log, rollback=True)
         start = requests.begin(release, facts.live, Text(lambda: ""), commit=commit, rollback=True)
         step = Step("checkout", f"bring {facts.path} to {commit[:7]}", (start, requests.to_commit(commit)))
-        return ending.complete((step, ending.built() if lost else ending.brought_back()), _warnings(release, lost))
+        return ending.complete((step, ending.brought_back() if kept else ending.built()), _warnings(release, lost))
 
     def _choose(self, answer: Reply, live: str) -> str:
         kept = answer.every("record")

@@ -1,9 +1,12 @@
 # shellcheck shell=sh
 # Long commands: their output is sent while they run, and they end with their client, their shell and their time.
 
+logged='' # the file that keeps their output, too, for when the client does not live to do so
+
 relay() { # standard input, line by line, to the client
     while IFS= read -r line || [ "$line" ]; do
         printf '%s > %s\n' "$mark" "$line" >&3
+        [ -z "$logged" ] || printf '%s\n' "$line" >>"$logged"
     done
 }
 
@@ -76,8 +79,21 @@ attend() { # SECONDS COMMAND...: its status; 124 when it ran out of time, 125 wh
 do_command() { # WHAT SECONDS, then the command's text: it runs in the checkout
     IFS= read -r what && IFS= read -r within || exit 1
     frames >"$work/command" || exit 1
+    [ "$what" != build ] || [ "$compose_file" ] || keep_command build "$within"
     in_checkout "$within" sh "$work/command"
     succeeded "$what" "$within"
+}
+
+keep_command() { # NAME SECONDS: the command is run again by whoever undoes this
+    { printf '%s\n' "$2" && cat "$work/command"; } >"$work/$1" && mv -f "$work/$1" "$state/undo/$1" ||
+        cannot "write to $state on the host"
+}
+
+again() { # NAME: true when there is nothing to run again
+    [ -f "$state/undo/$1" ] || return 0
+    IFS= read -r within <"$state/undo/$1"
+    sed 1d "$state/undo/$1" >"$work/command"
+    in_checkout "$within" sh "$work/command"
 }
 
 in_checkout() { # SECONDS COMMAND...: its status as attend gives it

@@ -4,7 +4,7 @@
 fail() { # CODE TEXT: the answer tells how the host is left, so that is seen to first
     failure=$1 text=$2
     if [ "$held" ] && [ -d "$work" ] && [ -f "$state/pending" ] && [ ! "$recovering" ]; then
-        [ "$1" = deposed ] || recover "$1" || set -- unknown "$2; and what was live before could not be brought back"
+        [ "$1" = deposed ] || recover "$1" || set -- unknown "$2; and what was live before could not be brought back${trouble:+: $trouble}"
     fi
     printf '%s ! %s %s\n' "$mark" "$1" "$text${2#"$text"}" >&3
     exit 1
@@ -26,7 +26,7 @@ recover() { # WHY: nothing to do, without a word, when nothing is unfinished
         working undo_changes || return 1
         journal switch undone "$release" ",\"why\":\"$1\""
         [ ! -d "$state/records/$release" ] || true >"$state/records/$release/failed"
-        [ -e "$state/records/$release/served" ] || [ "$1" = gate ] || remove_release "$release"
+        [ -e "$state/records/$release/served" ] || [ "$1" = gate ] || forget_release "$release"
         fact healed "an interrupted deploy of $release was undone"
     fi
     finished
@@ -47,19 +47,14 @@ load_compose() {
 }
 
 undo_changes() { # the checkout first: what is started again must be what was there before
-    restore_checkout && restore_images && roll_back && up_again
+    restore_checkout && restore_images && roll_back || return 1
+    # After a plain `up` of the new release had begun. Without images, what it brings up has to be built again first.
+    [ ! -f "$state/undo/up" ] || { again build && again up; }
 }
 
 one_way() { # true when the release has begun to replace the one before, and must not be taken back
     [ -e "$state/undo/up" ] || [ -e "$state/roll/cut" ] || return 1
     grep -q '^no_rollback_past yes$' "$state/records/$release/facts" 2>/dev/null
-}
-
-up_again() { # after a plain `up` of the new release had begun
-    [ -f "$state/undo/up" ] || return 0
-    IFS= read -r within <"$state/undo/up"
-    sed 1d "$state/undo/up" >"$work/command"
-    in_checkout "$within" sh "$work/command"
 }
 
 accept() { # $release is the live one from here on
@@ -83,16 +78,21 @@ heal() { # with the lock held
         [ -e "$left" ] || continue
         if [ -s "$left/owner" ]; then stale "$left"; else abandoned "$left"; fi && rm -rf "$left"
     done
-    recover killed || fail unknown "an interrupted deploy could be neither undone nor finished; see the reasons above, then run again"
+    recover killed || fail unknown "an interrupted deploy could be neither undone nor finished${trouble:+: $trouble}; look at what runs there, then run again"
     find_live
     for record in "$state"/records/*; do
-        [ ! -d "$record" ] || [ -e "$record/served" ] || [ "${record##*/}" = "$live" ] || remove_release "${record##*/}"
+        [ ! -d "$record" ] || [ -e "$record/served" ] || [ "${record##*/}" = "$live" ] || forget_release "${record##*/}"
     done
 }
 
 remove_release() { # NAME: the record goes last, so that a kill in between is found again
     [ "$1" ] || return 1
+    rm -rf "$state/logs/$1"
+    forget_release "$1"
+}
+
+forget_release() { # NAME: all but what it printed
     forget_images "$1"
     forget_commit "$1"
-    rm -rf "$state/logs/$1" "$state/records/$1"
+    rm -rf "$state/records/$1"
 }

@@ -43,8 +43,16 @@ do_begin() { # RELEASE PREVIOUS MEMBERS, then the record's facts (none: it is th
     remember_images
     put "$state/pending" "$release $previous"
     journal begin begin "$release" "$members"
+    logged=$state/logs/$release
+    true >"$logged" || cannot "write to $state on the host"
     DEPLOYER_APP=$app DEPLOYER_RELEASE=$release
     export DEPLOYER_APP DEPLOYER_RELEASE
+}
+
+do_log() { # the deploy's whole output in frames, in place of what commands printed
+    IFS= read -r release || exit 1
+    frames >"$work/log" && mv -f "$work/log" "$state/logs/$release" && return
+    fact warning "the output of this deploy could not be kept in $state/logs on the host"
 }
 
 do_render() { compose_facts; }
@@ -52,8 +60,7 @@ do_render() { compose_facts; }
 do_up() { # SECONDS, then the command's text
     IFS= read -r within || exit 1
     frames >"$work/command" || exit 1
-    { printf '%s\n' "$within" && cat "$work/command"; } >"$work/up" && mv -f "$work/up" "$state/undo/up" ||
-        cannot "write to $state on the host"
+    keep_command up "$within"
     journal switch begin "$release"
     in_checkout "$within" sh "$work/command"
     succeeded up "$within"
@@ -80,7 +87,7 @@ do_finish() { # KEEP
 do_revert() {
     IFS= read -r members || exit 1
     failed=$release
-    recover gate || fail unknown "cannot bring ${previous:-nothing} back"
+    recover gate || fail unknown "cannot bring ${previous:-nothing} back${trouble:+: $trouble}"
     journal switch reverted "$failed" "$members"
     unlock
 }
@@ -104,6 +111,13 @@ prune() { # KEEP: the newest, the live one and the one before it stay
             remove_release "$kept" && fact pruned "$kept"
         }
     done
+    # Of deploys that failed, the last outputs stay for whoever asks why.
+    count=0
+    for log in $(find "$state/logs" -type f | sort -r); do
+        [ ! -d "$state/records/${log##*/}" ] || continue
+        count=$((count + 1))
+        [ "$count" -le 5 ] || rm -f "$log"
+    done
     [ "$(stat -c %s "$state/journal")" -lt 1048576 ] || {
         tail -n 2000 "$state/journal" >"$work/journal" && mv -f "$work/journal" "$state/journal"
     }
@@ -120,6 +134,8 @@ do_inspect() { # everything that the looking commands show
         fact record "$release"
         record_facts "$release" "$release."
         [ ! -e "$record/failed" ] || fact "$release.failed" yes
+        # Built without images: coming back means building again.
+        [ -s "$record/images" ] || fact "$release.unkept" yes
         [ ! -f "$record/images" ] || while IFS=' ' read -r service image _; do
             case $present in *"$image"*) ;; *) fact "$release.lost" "$service" ;; esac
         done <"$record/images"
