@@ -75,7 +75,8 @@ def _tools(seen: Seen) -> Finding:
     tar = reply.text("tar")
     kind = "GNU tar" if "GNU tar" in tar else "BusyBox's tar" if "usybox" in tar.lower() else "tar"
     compression = "zstd" if reply.text("codec") == "zstd" else "gzip (zstd would send less)"
-    return fine("tools", f"{shell}, {kind}, {compression}")
+    rebuilding = "" if reply.text("awk") else ", no awk that counts bytes (it would save upload)"
+    return fine("tools", f"{shell}, {kind}, {compression}{rebuilding}")
 
 
 def _table(text: str) -> tuple[int, int] | None:

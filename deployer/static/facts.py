@@ -19,7 +19,7 @@ class Facts:
 
     ``host`` is its name among several (alone: empty), ``now`` its clock in Unix seconds, ``live`` the live release's
     directory name (empty: none), ``kind`` what the target is (link, directory, none), ``newest_time`` the latest
-    modification time among the live files as far as it is known.
+    modification time among the live files as far as it is known, ``signatures`` the bytes that it stores to rebuild files.
     """
 
     now: int
@@ -33,6 +33,7 @@ class Facts:
     exchange: str
     newest_time: int
     host: str = ""
+    signatures: int = 0
 
 
 def read_facts(reply: Reply, host: str = "") -> Facts:
@@ -49,6 +50,7 @@ def read_facts(reply: Reply, host: str = "") -> Facts:
         exchange=reply.text("exchange"),
         newest_time=max(reply.number("newest_time"), reply.number("live_mtime")),
         host=host,
+        signatures=reply.number("signatures"),
     )
 
 

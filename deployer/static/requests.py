@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 from deployer.journal import members
-from deployer.plan import Body, Effect, Request
+from deployer.plan import Body, Effect, Reply, Request
 
 __all__ = [
     "break_lock",
@@ -21,10 +22,12 @@ __all__ = [
     "inventory",
     "lock",
     "log",
+    "patch",
     "remove",
     "revert",
     "share",
     "show_log",
+    "signatures",
     "site",
     "switch",
     "tree",
@@ -69,6 +72,16 @@ def discard() -> Request:
 def remove(body: Body) -> Request:
     """Remove the paths of ``body``, each ended by NUL, from the copy."""
     return Request("remove", Effect.WRITE, (), body)
+
+
+def signatures() -> Request:
+    """Ask for the signatures that are stored of the live release; none where files cannot be rebuilt."""
+    return Request("signatures", Effect.READ)
+
+
+def patch(codec: str, stamp: str, count: int, body: Body, heard: Callable[[Reply], None]) -> Request:
+    """Rebuild ``count`` files out of the live release's; ``heard`` is told which of them are not right."""
+    return Request("patch", Effect.WRITE, (codec, stamp, str(count)), body, heard)
 
 
 def contents(codec: str, stamp: str, body: Body) -> Request:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import secrets
-import time
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 from deployer.config import Config
-from deployer.plan import Plan, Reply, Request, ServedFile, Step, step_name
+from deployer.plan import Plan, Reply, Request, ServedFile, Step
 from deployer.ports import Answer, Reporter
 from deployer.release import ReleaseName, new_name, short
 from deployer.static import requests
@@ -21,27 +20,15 @@ from deployer.static.changes import Base, Changes, compare
 from deployer.static.facts import Facts, read_base, read_facts, warnings
 from deployer.static.host import program
 from deployer.static.limits import check_limits
-from deployer.static.manifest import Kind, Manifest, encode
+from deployer.static.manifest import Kind, Manifest
 from deployer.static.opening import Opening
 from deployer.static.reading import begin
-from deployer.static.retain import Retained, retain
-from deployer.static.retain import encode as encode_retained
+from deployer.static.retain import retain
 from deployer.static.shared import below, with_shared
-from deployer.static.stream import Contents, Names, Text, Tree, batches
+from deployer.static.stream import Text
+from deployer.static.uploading import Made, Part, Upload, uploads
 
 __all__ = ["StaticStrategy"]
-
-
-@dataclass(frozen=True, slots=True)
-class _Release:
-    """What is made out of one base: the wanted files, and beside them those ``retained`` of the release before."""
-
-    name: ReleaseName
-    whole: Manifest
-    retained: tuple[Retained, ...]
-    changes: Changes
-    modified: int
-    """The modification time of what is new in it, in Unix seconds."""
 
 
 class StaticStrategy:
@@ -127,9 +114,11 @@ class StaticStrategy:
         name, adopted = self._names(hosts[0], adopting=any(facts.kind == "directory" for facts in hosts))
         # Hosts that hold the same get the same, which is worked out once.
         made = {id(base): self._release(name, hosts[0], base) for base in bases}
+        parts = [Part(*each, made[id(each[2])]) for each in zip(answers, hosts, bases, strict=True)]
+        signing = not all(host.local for host in self._config.hosts)
         return tuple(
-            self._plan(made[id(base)], adopted, facts, texts)
-            for base, facts, texts in zip(bases, hosts, healed, strict=True)
+            self._plan(part.made, adopted, part.facts, texts, upload)
+            for part, texts, upload in zip(parts, healed, uploads(self._source, parts, signing=signing), strict=True)
         )
 
     def _base(self, known: dict[tuple[bytes | None, ...], Base], answer: Answer, facts: Facts, said: Reply) -> Base:
@@ -161,7 +150,7 @@ class StaticStrategy:
     def _unchanged(self, facts: Facts, healed: tuple[str, ...]) -> Plan:
         return Plan(facts.live, facts.live, self._commit, figures=self._totals(), warnings=healed)
 
-    def _plan(self, made: _Release, adopted: str, facts: Facts, healed: tuple[str, ...]) -> Plan:
+    def _plan(self, made: Made, adopted: str, facts: Facts, healed: tuple[str, ...], upload: Upload) -> Plan:
         target, name, changes = self._config.static.target, made.name, made.changes
         check_limits(facts, changes, made.whole, target, name.directory)
         totals = self._totals() | {"files_uploaded": len(changes.sent), "files_deleted": changes.deleted}
@@ -171,7 +160,7 @@ class StaticStrategy:
             release=name.directory,
             previous=previous,
             commit=self._commit,
-            prepare=self._prepare(facts, changes, made, totals),
+            prepare=upload.steps(facts, self._config.static.shared, self._reporter, totals),
             switch=Step(
                 "switch",
                 f"put {name.identifier} live",
@@ -195,57 +184,14 @@ class StaticStrategy:
             warnings=(*healed, *warnings(facts, target), *self._left_out),
         )
 
-    def _release(self, name: ReleaseName, facts: Facts, base: Base) -> _Release:
+    def _release(self, name: ReleaseName, facts: Facts, base: Base) -> Made:
         asked, old = self._config.static.retain_assets, {each.entry.path for each in base.retained}
         own = tuple(entry for path, entry in base.entries.items() if path not in old) if asked.patterns else ()
         retained = retain(own, base.retained, self._wanted, patterns=asked.patterns, days=asked.days, now=facts.now)
         entries = (*self._wanted.entries, *(each.entry for each in retained))
         whole = Manifest(tuple(sorted(entries, key=lambda entry: entry.path))) if retained else self._wanted
-        return _Release(name, whole, retained, compare(base, whole), max(name.time, facts.newest_time + 1))
-
-    def _prepare(self, facts: Facts, changes: Changes, made: _Release, totals: dict[str, int]) -> tuple[Step, ...]:
-        tree = Tree(made.whole, changes, self._record(made), made.modified, facts.codec)
-        begin = requests.remove(Names(changes.gone)) if changes.copying else requests.discard()
-        return (
-            Step(
-                "upload",
-                f"{len(changes.sent)} of {len(self._wanted.files)} files",
-                (begin, *self._uploads(facts, changes, made.modified, totals)),
-            ),
-            Step(
-                "assemble",
-                f"{len(self._wanted.files)} files, {len(changes.copied)} copied on the host",
-                (
-                    *map(requests.share, self._config.static.shared),
-                    requests.tree(facts.codec, made.name.directory, tree.count, tree),
-                ),
-            ),
-        )
-
-    def _uploads(self, facts: Facts, changes: Changes, modified: int, totals: dict[str, int]) -> Iterator[Request]:
-        total = sum(entry.size for entry in changes.sent.values())
-        before = 0
-        copied = changes.copied
-        for batch in batches(changes):
-            progress = _Progress(self._reporter, step_name("upload", facts.host), totals, before, total)
-            body = Contents(self._source, batch, copied, modified, facts.codec, progress)
-            yield requests.contents(facts.codec, time.strftime("%Y%m%d%H%M.%S", time.gmtime(modified)), body)
-            copied = {}
-            before += sum(entry.size for _, entry in batch)
-
-    def _record(self, made: _Release) -> dict[str, bytes]:
-        about = {
-            "identifier": made.name.identifier,
-            "digest": self._wanted.digest,
-            "commit": self._commit,
-            "files": len(self._wanted.files),
-            "bytes": self._wanted.bytes_total,
-            "time": made.name.time,
-            "mtime": made.modified,
-        }
-        lines = "".join(f"{key} {value}\n" for key, value in about.items())
-        retained = {"retained": encode_retained(made.retained)} if made.retained else {}
-        return {"facts": lines.encode(), "list.gz": encode(self._wanted), **retained}
+        modified = max(name.time, facts.newest_time + 1)
+        return Made(name, self._commit, self._wanted, whole, retained, compare(base, whole), modified)
 
     def _served(self, changes: Changes) -> tuple[ServedFile, ...]:
         changed = {change.path for change in changes.listing if change.action != "remove"}
@@ -254,20 +200,3 @@ class StaticStrategy:
             for entry in self._wanted.entries
             if entry.kind == Kind.FILE and entry.path in changed
         )
-
-
-class _Progress:
-    """Adds up what the batches of one upload have read and sent."""
-
-    def __init__(self, reporter: Reporter, step: str, totals: dict[str, int], before: int, total: int) -> None:
-        self._reporter = reporter
-        self._step = step
-        self._totals = totals
-        self._before = before
-        self._total = total
-        self._sent = 0
-
-    def __call__(self, read: int, sent: int) -> None:
-        self._totals["bytes_uploaded"] += sent - self._sent
-        self._sent = sent
-        self._reporter.progress(self._step, min(self._before + read, self._total), self._total)

@@ -15,7 +15,7 @@ from deployer.static import tar
 from deployer.static.changes import Changes
 from deployer.static.manifest import Entry, Kind, Manifest, directories
 
-__all__ = ["Contents", "Names", "Text", "Tree", "batches"]
+__all__ = ["Contents", "Names", "Text", "Tree", "batches", "compressed", "read_whole"]
 
 READ_SIZE = 1 << 19
 FRAME_SIZE = 1 << 17
@@ -32,7 +32,8 @@ WINDOW_LOG = 24
 class Contents:
     """A batch of contents: hash sums, links to what the host has and copies, and the files that it does not have.
 
-    ``sent`` are names in the archive with their entries. ``progress`` gets (bytes read, bytes sent) of this batch.
+    ``sent`` are names in the archive with their entries. ``progress`` gets (bytes read, bytes sent) of this batch, and
+    ``seen`` each file that is read in one piece.
     """
 
     source: Path
@@ -41,10 +42,11 @@ class Contents:
     time: int
     codec: str
     progress: Callable[[int, int], None]
+    seen: Callable[[Entry, bytes], None] = lambda _entry, _data: None
 
     def chunks(self) -> Iterator[bytes]:
         """Yield the compressed archive in frames."""
-        return _compressed(self._archive(), self.codec, self.progress)
+        return compressed(self._archive(), self.codec, self.progress)
 
     def _archive(self) -> Iterator[bytes]:
         sums = "".join(f"{entry.digest}  {name}\n" for name, entry in self.sent)
@@ -60,11 +62,7 @@ class Contents:
 
     def _file(self, name: str, entry: Entry) -> Iterator[bytes]:
         yield tar.file(os.fsencode(name), int(entry.mode, 8), entry.size, self.time)
-        location = os.path.join(self.source, entry.path)
-        try:
-            descriptor = os.open(location, os.O_RDONLY)
-        except OSError as error:
-            raise _unreadable(entry, error) from error
+        descriptor = _open(self.source, entry)
         try:
             left = entry.size
             while left:
@@ -72,6 +70,8 @@ class Contents:
                 if not data:
                     raise _changed(entry)
                 left -= len(data)
+                if len(data) == entry.size:
+                    self.seen(entry, data)
                 yield data
         finally:
             os.close(descriptor)
@@ -82,12 +82,13 @@ class Contents:
 class Tree:
     """The archive of the tree: directories, symbolic links, and each file as a link to its contents.
 
-    Without what stands there already, in a release that began as a copy.
+    Without what stands there already, in a release that began as a copy. ``record`` gives the files of its record when
+    the contents have been sent.
     """
 
     wanted: Manifest
     changes: Changes
-    record: dict[str, bytes]
+    record: Callable[[], dict[str, bytes]]
     time: int
     codec: str
 
@@ -99,11 +100,11 @@ class Tree:
 
     def chunks(self) -> Iterator[bytes]:
         """Yield the compressed archive in frames."""
-        return _compressed(self._archive(), self.codec, lambda _read, _sent: None)
+        return compressed(self._archive(), self.codec)
 
     def _archive(self) -> Iterator[bytes]:
         yield tar.directory(b"record", self.time)
-        for item, data in self.record.items():
+        for item, data in self.record().items():
             yield _member(b"record/" + item.encode(), data, self.time)
         yield tar.directory(b"new", self.time)
         for path in self.changes.directories:
@@ -143,6 +144,18 @@ class Text:
         yield self.read().encode("utf-8", "replace")
 
 
+def read_whole(source: Path, entry: Entry) -> bytes:
+    """The contents of a small file. Raises DeployFailed when it has changed meanwhile or cannot be read."""
+    descriptor = _open(source, entry)
+    try:
+        data = _read(descriptor, entry.size + 1, entry)
+    finally:
+        os.close(descriptor)
+    if len(data) != entry.size:
+        raise _changed(entry)
+    return data
+
+
 def batches(changes: Changes) -> list[tuple[tuple[str, Entry], ...]]:
     """What is sent, in batches: the host checks one while the next travels. At least one, which may be empty.
 
@@ -169,6 +182,13 @@ def _weight(entry: Entry) -> int:
 def _by_kind(item: tuple[str, Entry]) -> tuple[str, str]:
     path = item[1].path
     return os.path.splitext(path)[1], path
+
+
+def _open(source: Path, entry: Entry) -> int:
+    try:
+        return os.open(os.path.join(source, entry.path), os.O_RDONLY)
+    except OSError as error:
+        raise _unreadable(entry, error) from error
 
 
 def _read(descriptor: int, size: int, entry: Entry) -> bytes:
@@ -209,7 +229,10 @@ def _compressor(codec: str) -> _Compressor:
     return compressor
 
 
-def _compressed(pieces: Iterator[bytes], codec: str, progress: Callable[[int, int], None]) -> Iterator[bytes]:
+def compressed(
+    pieces: Iterator[bytes], codec: str, progress: Callable[[int, int], None] = lambda _read, _sent: None
+) -> Iterator[bytes]:
+    """The pieces as one stream of ``codec``, in frames; ``progress`` gets (bytes read, bytes sent) so far."""
     compressor = _compressor(codec)
     read = sent = framed = 0
     waiting = bytearray()

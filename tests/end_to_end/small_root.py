@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -127,6 +128,8 @@ def _make_root(root: Path, system: str) -> None:
         subprocess.run(["chroot", root, "/bin/busybox", "--install", "-s", "/bin"], check=True)
         return
     need("dash", "to be the host's sh")
+    if Path("/etc/alternatives").is_dir():  # where awk's name leads
+        shutil.copytree("/etc/alternatives", root / "etc/alternatives", symlinks=True)
     (root / "bin").rmdir()
     (root / "usr").mkdir()
     _to_mount(root, "usr")

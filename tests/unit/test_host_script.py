@@ -75,7 +75,7 @@ def test_the_host_reads_as_many_arguments_as_are_sent(name: str) -> None:
 def test_only_requests_that_look_are_reading(name: str) -> None:
     """A dry run carries these out: they must leave the host as it is."""
     request = made()[name]
-    reading = {"site", "facts", "inventory", "inspect", "show_log", "check", "check_release"}
+    reading = {"site", "facts", "inventory", "signatures", "inspect", "show_log", "check", "check_release"}
     assert (request.effect is Effect.READ) == (request.verb in reading)
 
 

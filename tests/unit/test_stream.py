@@ -88,7 +88,7 @@ def test_the_tree_is_every_entry_of_the_release(source: Path, codec: str) -> Non
     """Directories before what is in them, links with their text, every other file as a link to its contents."""
     wanted = scan(source)
     changes = compare(Base(), wanted)
-    tree = Tree(wanted, changes, {"facts": b"a b\n"}, TIME, codec)
+    tree = Tree(wanted, changes, lambda: {"facts": b"a b\n"}, TIME, codec)
     held = unpacked(b"".join(tree.chunks()), codec)
     assert held["record/facts"][1] == b"a b\n"
     placed = {name.removeprefix("new/") for name in changes.sent if name.startswith("new/")}
@@ -110,7 +110,7 @@ def test_the_count_is_what_find_sees() -> None:
         Entry("a/d", Kind.DIRECTORY, "755", 0, "-"),
         Entry("l", "l", "777", 1, "0"),
     )
-    assert Tree(Manifest(entries), compare(Base(), Manifest(entries)), {}, TIME, "gzip").count == 6
+    assert Tree(Manifest(entries), compare(Base(), Manifest(entries)), dict, TIME, "gzip").count == 6
 
 
 def test_a_file_that_shrinks_fails_the_deploy(source: Path) -> None:

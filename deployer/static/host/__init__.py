@@ -8,7 +8,18 @@ from deployer.host import assemble
 
 __all__ = ["program"]
 
-PARTS = ("site.sh", "heal.sh", "facts.sh", "receive.sh", "share.sh", "switch.sh", "look.sh", "check.sh", "main.sh")
+PARTS = (
+    "site.sh",
+    "heal.sh",
+    "facts.sh",
+    "receive.sh",
+    "patch.sh",
+    "share.sh",
+    "switch.sh",
+    "look.sh",
+    "check.sh",
+    "main.sh",
+)
 
 
 @cache

@@ -48,6 +48,7 @@ check_tools() {
     fact shell "$(readlink /proc/$$/exe)"
     fact tar "$(tar --version 2>&1 | head -n 1)"
     if command -v zstd >/dev/null 2>&1; then fact codec zstd; fi
+    if counts_bytes; then fact awk yes; fi
     exchanging_tool
     fact exchange "$exchange"
 }

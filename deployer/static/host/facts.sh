@@ -81,6 +81,7 @@ live_facts() {
         unchanged=yes
     elif [ -f "$state/records/$live/list.gz" ]; then
         [ -z "$copier" ] || fact copying yes
+        [ ! -f "$state/records/$live/signatures" ] || fact signatures "$(stat -c %s "$state/records/$live/signatures")"
         send_retained
         send_file manifest "$state/records/$live/list.gz"
     else

@@ -34,7 +34,7 @@ while IFS= read -r verb; do
         renew
         continue
         ;;
-    site | lock | facts | inventory | conclude | copy | discard | remove | contents | share | tree | switch | revert | confirm | log | inspect | show_log | check_release | check | break)
+    site | lock | facts | inventory | conclude | copy | discard | remove | signatures | patch | contents | share | tree | switch | revert | confirm | log | inspect | show_log | check_release | check | break)
         renew
         "do_$verb"
         ;;

@@ -10,15 +10,19 @@ receive() { # CODEC
     # GNU tar warns of each file from the next second, and newer ones refuse to link through "old" without -P.
     case $(tar --version 2>/dev/null) in *'GNU tar'*) set -- -P --warning=no-timestamp ;; esac
     rm -f "$work/complete"
-    case $codec in
-    zstd) frames | zstd -dcq | (cd "$work" && exec tar -xo "$@" -f -) ;;
-    *) frames | gzip -dc | (cd "$work" && exec tar -xo "$@" -f -) ;;
-    esac
+    unpack "$codec" | (cd "$work" && exec tar -xo "$@" -f -)
     result=$?
     [ "$result" = 0 ] && [ -f "$work/complete" ] ||
         cannot 'unpack the upload on the host (tar said why, or the connection was cut)'
     uptime
     renewed=$up
+}
+
+unpack() { # CODEC
+    case $1 in
+    zstd) frames | zstd -dcq ;;
+    *) frames | gzip -dc ;;
+    esac
 }
 
 do_copy() { ahead=yes; } # "facts" may begin a copy of the live release, made of links, for the client to change
@@ -57,15 +61,11 @@ do_remove() { # from the copy: what changed or is gone
     working copied && working remove_names && [ -f "$work/complete" ] || cannot 'begin with a copy of the live release on the host'
 }
 
-remove_names() { frames | gzip -dc | (cd "$work/new" && exec xargs -0 rm -rf); }
+remove_names() { unpack gzip | (cd "$work/new" && exec xargs -0 rm -rf); }
 
 do_contents() { # a batch: sums, what is sent (new/PATH, b/KEY), links to what the host has and copies (kMODE/KEY)
     IFS= read -r codec && IFS= read -r stamp || exit 1
-    if [ ! -L "$work/old" ]; then
-        find_live
-        case $kind in link) old=$root/releases/$live ;; *) old=$target/. ;; esac
-        ln -s "$old" "$work/old" || cannot 'write to the lock directory on the host'
-    fi
+    link_old
     receive "$codec"
     [ ! -d "$work/k644" ] || working copy_known || cannot 'copy on the host what it has already'
     [ -z "$checker" ] || working checked || fail failed "$differs"
@@ -74,6 +74,13 @@ do_contents() { # a batch: sums, what is sent (new/PATH, b/KEY), links to what t
     # While the next batch travels.
     check_sums 3>&- </dev/null &
     checker=$!
+}
+
+link_old() { # what is live, for what is made out of it
+    [ ! -L "$work/old" ] || return 0
+    find_live
+    case $kind in link) old=$root/releases/$live ;; *) old=$target/. ;; esac
+    ln -s "$old" "$work/old" || cannot 'write to the lock directory on the host'
 }
 
 check_sums() { # of the contents that have come; what is wrong is said on standard error, after a second look
@@ -108,7 +115,7 @@ do_tree() { # a tar of new/ (directories, links into b/, c*/ and old/) and recor
     receive "$codec"
     [ -z "$checker" ] || working checked || fail failed "$differs"
     journal contents done ''
-    working seal_new || cannot 'write the record of the new release on the host'
+    working seal_new && keep_signatures || cannot 'write the record of the new release on the host'
     [ "$((found))" = "$count" ] || fail failed "the new release has $((found)) entries instead of $count; nothing was switched"
     built=$release
     mv "$work/record" "$state/records/$release" && mv "$work/new" "$root/releases/$release" ||
