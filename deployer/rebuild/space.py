@@ -32,7 +32,10 @@ def check_space(facts: Reply, services: Iterable[Service], rolled: Collection[st
         return
     free = facts.number("docker_free_kilobytes") * 1024
     built = {service.name for service in services if service.built} | set(rolled)
-    images = {image.identifier: image for image in _live_images(facts) if image.service in built}
+    images: dict[str, _Image] = {}
+    for image in _live_images(facts):
+        if image.service in built:
+            images.setdefault(image.identifier, image)
     needed = sum(image.size for image in images.values())
     if needed <= free:
         return

@@ -5,6 +5,8 @@
 # digest of it without all those go to the client, nothing goes into files.
 
 compose_file='' compose_files='' compose_directory='' compose_environment='' compose_home=/ composer='' project='' native=''
+# https://docs.docker.com/compose/install/linux/ and what distributions make of it.
+plugins='/usr/local/lib/docker /usr/local/libexec/docker /usr/lib/docker /usr/libexec/docker'
 
 # --- Docker itself ---------------------------------------------------------------------------------------------------
 
@@ -40,8 +42,8 @@ find_engine_fault() { # sets $engine to why it does not answer, judged by its so
 find_composer() { # sets $composer (words that start Compose) and $compose_version; false when there is none
     composer='' compose_version=''
     # The plugin's own file answers in half the time that it takes through docker (45 and 90 ms, measured).
-    for folder in "${DOCKER_CONFIG:-${HOME:-/root}/.docker}/cli-plugins" /usr/local/lib/docker/cli-plugins \
-        /usr/local/libexec/docker/cli-plugins /usr/lib/docker/cli-plugins /usr/libexec/docker/cli-plugins; do
+    for folder in "${DOCKER_CONFIG:-${HOME:-/root}/.docker}" $plugins; do
+        folder=$folder/cli-plugins
         case $folder in *[!A-Za-z0-9/._-]*) continue ;; esac
         if [ -x "$folder/docker-compose" ] && works "$folder/docker-compose"; then return 0; fi
     done
@@ -258,12 +260,11 @@ warn_of_differences() { # where Compose would run another reference than what ru
 $(printf '%s\n' "$rendered" | references)
 REFERENCES
     [ "$told" ] || return 0
-    compose config --quiet 2>&1 |
-        sed -n 's/.*[Tt]he [\\"]*\([A-Za-z_][A-Za-z_0-9]*\)[\\"]* variable is not set.*/\1/p' | sort -u |
-        while IFS= read -r variable; do
-            fact unset "$variable"
-            fact warning "the variable $variable of the Compose file is not set where deployer runs docker compose, which would therefore run other images: ${told#, }; write $variable into .env beside the Compose file, or use a fixed tag there"
-        done
+    unset_variables=$(compose config --quiet 2>&1 |
+        sed -n 's/.*[Tt]he [\\"]*\([A-Za-z_][A-Za-z_0-9]*\)[\\"]* variable is not set.*/\1/p' | sort -u | tr '\n' ' ')
+    for variable in $unset_variables; do fact unset "$variable"; done
+    [ -z "$unset_variables" ] ||
+        fact warning "the Compose file needs ${unset_variables% }, not set where deployer runs docker compose, which would run other images: ${told#, }; write it into .env beside the Compose file, or use a fixed tag there"
 }
 
 compose_facts() { # needs $compose_wanted: the configured file, or nothing
