@@ -15,6 +15,7 @@ import tempfile
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -26,6 +27,7 @@ from deployer.rebuild.services import obstacles, read_services
 from deployer.rebuild.space import check_space
 from tests.conftest import need
 from tests.engine import Engine
+from tests.roots import pack
 
 pytestmark = pytest.mark.timeout(90)
 
@@ -115,10 +117,12 @@ class Host:
         self.engine.compose(self.path, *arguments, "up", "--detach", "--no-build", "--quiet-pull")
 
     def build(self, version: str, *tags: str) -> str:
-        """As ``make build`` does; the result is the image's id."""
-        tagged = [f"--tag={tag}" for tag in tags or ("main:latest",)]
-        text = f"FROM busybox:latest\nLABEL version={version}\n".encode()
-        return self.engine.docker("build", "--quiet", *tagged, "-", archive=text)
+        """An image such as ``make build`` makes, in a tenth of the time; the result is its id."""
+        first, *others = tags or ("main:latest",)
+        image = self.engine.docker("import", f"--change=LABEL version={version}", "-", first, archive=_root())
+        for tag in others:
+            self.engine.docker("tag", image, tag)
+        return image
 
     def output(self, *words: str) -> tuple[bytes, str]:
         """What the program says to the client, and on standard error, when these words run in it one after the other."""
@@ -149,6 +153,11 @@ class Host:
 
     def image(self, reference: str) -> str:
         return self.engine.docker("image", "inspect", "--format={{.Id}}", reference, check=False)
+
+
+@cache
+def _root() -> bytes:
+    return pack("busybox:latest")[0]
 
 
 def parse(said: bytes) -> Reply:
@@ -301,8 +310,8 @@ def test_the_old_name_and_a_file_in_a_folder(host: Host, tmp_path: Path) -> None
     assert [text.split()[:2] for text in facts.every("container")] == [["app", "docker-app-1"], ["mongo", "app-mongo"]]
     mongo_id = host.engine.docker("ps", "--quiet", "--filter=name=app-mongo")
     host.build("2", "app:latest")
-    assert host.run("compose_facts", "needs_replacing mongo").number("status") == 1
-    assert host.run("compose_facts", "needs_replacing app").number("status") == 0
+    assert host.run("find_compose", "needs_replacing mongo").number("status") == 1
+    assert host.run("find_compose", "needs_replacing app").number("status") == 0
     assert host.engine.docker("ps", "--quiet", "--filter=name=app-mongo") == mongo_id
 
 
@@ -435,11 +444,11 @@ def test_a_disk_without_room_for_the_next_images_is_told(live: Host) -> None:
 def test_a_release_holds_its_images_and_a_failed_one_gives_the_reference_back(live: Host) -> None:
     """After undo the reference means what runs, the failed release's tags and image are gone, and again is silent."""
     old = live.image("main:latest")
-    live.run("compose_facts", "remember_images", "note_images R1")
+    live.run("remember_images", "note_images R1")
     (live.state / "undo/images").unlink()  # R1 is confirmed
-    live.run("compose_facts", "remember_images")
+    live.run("remember_images")
     new = live.build("2")
-    facts = live.run("compose_facts", "note_images R2")
+    facts = live.run("note_images R2")
     assert facts.every("image")[-1] == f"blog {new} main:latest changed"
     assert (live.state / "records/R2/images").read_text() == f"blog {new} main:latest\n"
     assert (live.state / "records/R2/facts").read_text() == f"commit abc\nhash {facts.text('rendered_hash')}\n"
@@ -449,12 +458,12 @@ def test_a_release_holds_its_images_and_a_failed_one_gives_the_reference_back(li
         assert (live.image("main:latest"), live.image("deployer/blog/blog:R2")) == (old, "")
     assert live.image("deployer/blog/blog:R1") == old
     assert live.image(new) == ""
-    assert live.run("compose_facts", "needs_replacing blog").number("status") == 1
+    assert live.run("find_compose", "needs_replacing blog").number("status") == 1
 
 
 def test_undo_waits_for_an_engine_that_is_down(live: Host) -> None:
     """What is to be undone stays written down."""
-    live.run("compose_facts", "remember_images")
+    live.run("remember_images")
     live.variables = {"DOCKER_HOST": "unix:///nowhere"}
     assert live.run("restore_images").number("status") == 1
     assert (live.state / "undo/images").exists()
@@ -464,14 +473,14 @@ def test_what_serves_comes_back_even_when_its_reference_had_moved_before(live: H
     """An image that was built and never brought up is not what a failed deploy leaves to the next `make up`."""
     old = live.image("main:latest")
     assert live.build("never-up") != old
-    live.run("compose_facts", "remember_images", "restore_images")
+    live.run("remember_images", "restore_images")
     assert live.image("main:latest") == old
 
 
 def test_a_kept_release_comes_back_by_image_id(live: Host) -> None:
     """Even when its tag has moved; going back can be undone, too."""
     old = live.image("main:latest")
-    live.run("compose_facts", "note_images R1")
+    live.run("note_images R1")
     (live.state / "undo/images").unlink()
     new = live.build("2")
     live.up()
@@ -483,7 +492,7 @@ def test_a_kept_release_comes_back_by_image_id(live: Host) -> None:
 
 def test_a_pruned_image_is_told_before_anything_moves(live: Host) -> None:
     """A plain `docker image prune` keeps what our tags hold; with --all it is gone, and missing."""
-    live.run("compose_facts", "note_images R1")
+    live.run("note_images R1")
     kept = live.image("main:latest")
     new = live.build("2")
     live.up()
@@ -497,9 +506,9 @@ def test_a_pruned_image_is_told_before_anything_moves(live: Host) -> None:
 
 def test_a_dropped_release_takes_only_its_own_images(live: Host) -> None:
     """An image with another tag, another app's and another release's stay, and so does what a container uses."""
-    live.run("compose_facts", "note_images R1")
+    live.run("note_images R1")
     new = live.build("2")
-    live.run("compose_facts", "note_images R2")
+    live.run("note_images R2")
     other = live.build("3", "deployer/other/blog:R1", "mine:latest")
     only = live.build("4", "deployer/blog/job:R1")
     live.engine.docker("tag", new, "deployer/blog/third:R1")
@@ -515,7 +524,7 @@ def test_a_service_name_that_is_no_reference_is_kept_all_the_same(host: Host) ->
     names = ("Web", "_job", "a.b-")
     host.write("compose.yaml", "services: {" + ", ".join(f"{name}: {{image: main:latest}}" for name in names) + "}")
     image = host.build("1")
-    host.run("compose_facts", "note_images R1")
+    host.run("note_images R1")
     kept = host.engine.docker(
         "image", "ls", "--filter=reference=deployer/blog/*:R1", "--format={{.Repository}}"
     ).split()
@@ -525,15 +534,19 @@ def test_a_service_name_that_is_no_reference_is_kept_all_the_same(host: Host) ->
     assert host.image("main:latest") == image
 
 
-@pytest.mark.parametrize("way", ["needs_replacing", "differs"])
-def test_a_service_is_replaced_only_when_up_would(live: Host, way: str) -> None:
+def test_a_service_is_replaced_only_when_up_would(live: Host) -> None:
     """Not when nothing changed, whatever the number of replicas; for an image, for its configuration, and when it is new."""
+
+    def answers() -> list[str]:
+        both = live.run("find_compose", "needs_replacing blog", "differs blog")  # with a dry run, and without
+        return [{"0": "replaced", "1": "left alone"}[status] for status in both.every("status")[1:]]
+
     live.engine.compose(live.path, "up", "--detach", "--no-build", "--scale=blog=2")
-    assert live.run("compose_facts", f"{way} blog").number("status") == 1
+    assert answers() == ["left alone"] * 2
     live.blog(secret="another")
-    assert live.run("compose_facts", f"{way} blog").number("status") == 0
+    assert answers() == ["replaced"] * 2
     live.blog()
     live.build("2")
-    assert live.run("compose_facts", f"{way} blog").number("status") == 0
+    assert answers() == ["replaced"] * 2
     live.engine.compose(live.path, "down", "--timeout=0")
-    assert live.run("compose_facts", f"{way} blog").number("status") == 0
+    assert answers() == ["replaced"] * 2
