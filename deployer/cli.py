@@ -78,14 +78,16 @@ def program() -> None:
     """Hold the commands."""
 
 
-def _command(name: str, *parameters: click.Parameter) -> Callable[[Callable[..., int]], click.Command]:
+def _command(
+    name: str, *parameters: click.Parameter, within: click.Group = program
+) -> Callable[[Callable[..., int]], click.Command]:
     def register(function: Callable[..., int]) -> click.Command:
         def callback(**values: Any) -> NoReturn:
             arguments = _arguments(values)
             sys.exit(_guarded(arguments, lambda: function(arguments, **values)))
 
         command = ConfiguredCommand(name, callback=callback, help=function.__doc__, params=list(parameters))
-        program.add_command(command)
+        within.add_command(command)
         return command
 
     return register
@@ -165,6 +167,22 @@ def _check(arguments: Arguments) -> int:
     from deployer.checking import check
 
     return check(arguments)
+
+
+@program.group("proxy")
+def _proxy() -> None:
+    """Hand the services that are replaced without downtime over to deployer's own file of Traefik."""
+
+
+_YES = click.Option(["--yes"], is_flag=True, help="Write without asking.")
+
+
+@_command("adopt", _YES, within=_proxy)
+def _adopt(arguments: Arguments, *, yes: bool) -> int:
+    """Move the services of rebuild.roll into deployer's own file of Traefik, after showing the difference."""
+    from deployer.adopting import adopt
+
+    return adopt(arguments, yes=yes)
 
 
 _FINGERPRINT = click.Option(

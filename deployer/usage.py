@@ -56,6 +56,10 @@ _EXAMPLES = {
         ("deployer check", "before the first deploy, and when something is odd"),
         ("deployer check --environment staging", _STAGING),
     ),
+    "adopt": (
+        ("deployer proxy adopt", "show the difference, ask, write, and see that Traefik has read it"),
+        ("deployer proxy adopt --yes", "without the question"),
+    ),
     "init": (
         ("deployer init", "ask for what the repository does not tell"),
         ("deployer init --host deploy@example.org --target /www/blog --url https://example.org/blog/", ""),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from deployer.host.requests import break_lock, inspect, lock, log, show_log, site
 from deployer.journal import members
@@ -11,6 +11,7 @@ from deployer.plan import Body, Effect, Reply, Request
 
 __all__ = [
     "accept",
+    "adopt",
     "begin",
     "break_lock",
     "command",
@@ -31,6 +32,7 @@ __all__ = [
     "site",
     "start",
     "to_commit",
+    "traefik",
     "up",
     "update",
     "use_images",
@@ -93,6 +95,20 @@ def render(heard: Callable[[Reply], None]) -> Request:
 def proxy(file: str, api: str, entry_point: str, seconds: float, template: Body) -> Request:
     """Hand over what deployer's file in Traefik's directory is made of."""
     return Request("proxy", Effect.WRITE, (file, api, entry_point, str(math.ceil(seconds))), template)
+
+
+def traefik(directory: str, api: str) -> Request:
+    """Ask for the files of Traefik's directory, and whether its API answers."""
+    return Request("traefik", Effect.READ, (directory, api))
+
+
+def adopt(files: Sequence[tuple[str, str, int]], texts: Body) -> Request:
+    """Take services out of files: of each its name, the hash of what it says now, and the size of its new text.
+
+    ``texts`` are the new texts, one behind the other. The host puts what ``proxy`` told into its own file first.
+    """
+    arguments = [str(each) for file in files for each in file]
+    return Request("adopt", Effect.WRITE, (str(len(files)), *arguments), texts)
 
 
 def start(services: Body) -> Request:

@@ -14,9 +14,9 @@ from urllib.parse import quote
 from deployer.config import Config
 from deployer.errors import InvalidInput
 from deployer.plan import Reply
-from deployer.rebuild.watched import Directory, Server, member, own_file, read_directory, servers_of
+from deployer.rebuild.watched import Directory, Server, member, own_file, read_directory, servers_of, unusable
 
-__all__ = ["Roll", "make_template", "own_file", "own_services", "template_for"]
+__all__ = ["Roll", "at_rest", "make_template", "own_file", "own_services", "template_for"]
 
 Roll = Sequence[tuple[str, int]]
 """Compose services that are replaced container by container, each with the port that Traefik sends requests to."""
@@ -41,7 +41,7 @@ def template_for(config: Config, reply: Reply) -> str:
     directory = read_directory(reply)
     roll = tuple((service.name, service.port) for service in config.rebuild.services)
     if directory is None or directory.state != "ok":
-        raise InvalidInput(*_unfit(config.traefik.directory, directory))
+        raise InvalidInput(unusable(config.traefik.directory, directory))
     own = directory.file(own_file(config.app))
     if own and own.problem:
         raise InvalidInput(f"{directory.path}/{own.name} cannot be read: {own.problem}", hint="Correct it by hand.")
@@ -87,13 +87,6 @@ def _ready(directory: Directory, own: str, service: str, port: int) -> None:
                 "the first",
                 hint=f"Take it out of {first.file.name}: {adopt}",
             )
-
-
-def _unfit(configured: str, directory: Directory | None) -> tuple[str]:
-    place = directory.path if directory else configured
-    if directory is not None and directory.state == "unwritable":
-        return (f"{place} on the host, which Traefik watches, is not ours to write: make the login's user its owner",)
-    return (f"{place} on the host, which traefik.directory names, is no directory that can be read",)
 
 
 def _other_ports(directory: Directory, service: str) -> str:
@@ -226,3 +219,15 @@ def _wanted(services: Mapping[str, Any], roll: Roll) -> str:
                 seen.add(service)
                 lines.append(f"\tu\t{service}\t{server.address.before}\t{server.address.after}\n")
     return "".join(lines)
+
+
+def at_rest(template: str) -> str:
+    """What the host makes of a template when nothing is being replaced."""
+    written = []
+    for line in template.splitlines():
+        if not line.startswith("\t"):
+            written.append(line)
+        elif line.startswith("\ts\t"):
+            service, before, after = line.removeprefix("\ts\t").split("\t")
+            written.append(f"{before}{service}{after}")
+    return "".join(f"{line}\n" for line in written)

@@ -23,9 +23,11 @@ __all__ = [
     "Directory",
     "Server",
     "member",
+    "order",
     "own_file",
     "read_directory",
     "servers_of",
+    "unusable",
 ]
 
 _ADDRESS = re.compile(
@@ -125,6 +127,11 @@ class Directory:
         )
 
 
+def order(name: str) -> tuple[str, ...]:
+    """What Traefik sorts a file by: each directory on the way to it, and its own name."""
+    return PurePosixPath(name).parts
+
+
 def own_file(app: str) -> str:
     """The name of deployer's own file in the directory."""
     return f"deployer-{app}.yml"
@@ -146,7 +153,7 @@ def read_directory(reply: Reply) -> Directory | None:
             found[name] = ConfigFile(
                 name, problem="it cannot be read, is no file, or the directory holds more than 1 MiB"
             )
-    files = tuple(found[name] for name in sorted(found, key=lambda name: PurePosixPath(name).parts))
+    files = tuple(found[name] for name in sorted(found, key=order))
     mounts = tuple(
         (container, file) for container, _, file in (each.partition(" ") for each in reply.every("proxy_mount"))
     )
@@ -206,3 +213,11 @@ def servers_of(options: object) -> tuple[Server, ...]:
         return ()
     found = ((server, member(server, "url")) for server in servers if isinstance(server, Mapping))
     return tuple(Server(server, str(url), Address.of(url)) for server, url in found if url)
+
+
+def unusable(configured: str, directory: Directory | None) -> str:
+    """Why deployer can write no file into the directory that the configuration names."""
+    if directory is not None and directory.state == "unwritable":
+        return f"{directory.path} on the host, which Traefik watches, is not ours to write: make the login's user its owner"
+    place = directory.path if directory else configured
+    return f"{place} on the host, which traefik.directory names, is no directory that can be read"

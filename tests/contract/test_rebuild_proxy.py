@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -281,7 +282,8 @@ def only_tools(tmp_path: Path) -> Callable[[str], Path]:
         for tool in tools.split():
             (folder / tool).symlink_to(need(tool, "to run the host's program"))
         name = "wget" if client == "busybox" else client
-        (folder / name).symlink_to(need(client, "to ask Traefik's API"))
+        python = str(Path(sys.executable).resolve())
+        (folder / name).symlink_to(python if client == "python3" else need(client, "to ask Traefik's API"))
         return folder
 
     return make

@@ -43,15 +43,21 @@ print(r.read().decode("utf-8", "replace")); print(r.getcode(), end="")'
 web_perl='my $r = HTTP::Tiny->new(timeout => $ARGV[0], proxy => undef, http_proxy => undef, https_proxy => undef)->get($ARGV[1]);
 print $r->{content}, "\n", $r->{status} == 599 ? "000" : $r->{status};'
 
-web_wget() { # SECONDS URL: as curl prints it. BusyBox knows few options and names the status of a failure only.
-    if wget --version >/dev/null 2>&1; then set -- "$@" --no-proxy --no-check-certificate -t 1 -nv; else set -- "$@" -q; fi
+web_wget() { # SECONDS URL: as curl prints it. BusyBox knows few options, and names the status of a failure only.
     seconds=$1 url=$2
-    shift 2
+    case $(wget --help 2>&1) in
+    *--no-check-certificate*--tries* | *--tries*--no-check-certificate*)
+        set -- wget -nv -T "$seconds" -t 1 --no-proxy --no-check-certificate
+        ;;
+    *'-T SEC'*) set -- wget -q -T "$seconds" ;;
+    # Without it in its help, the option makes some builds of BusyBox crash.
+    *) if timeout 1 true 2>/dev/null; then set -- timeout "$seconds" wget -q; else set -- wget -q; fi ;;
+    esac
     unset http_proxy https_proxy HTTP_PROXY HTTPS_PROXY
-    if said=$(wget "$@" -T "$seconds" -O - "$url" 2>/dev/null); then
+    if said=$("$@" -O - "$url" 2>/dev/null); then
         printf '%s\n200' "$said"
     else
-        said=$(wget "$@" -T "$seconds" -O /dev/null "$url" 2>&1)
+        said=$("$@" -O /dev/null "$url" 2>&1)
         printf '\n%s' "$(printf '%s\n' "$said" | sed -n 's/.*\(HTTP\/[0-9.]*\|ERROR\) \([1-5][0-9][0-9]\).*/\2/p' | tail -n 1)"
     fi
 }
@@ -115,14 +121,24 @@ proxy_answers() { # whether Traefik's API can be asked
     esac
 }
 
-proxy_mounts() { # files of $proxy_directory that are mounted alone into a container: what is renamed there, it does not see
+mounted_alone() { # files of $proxy_directory that are mounted by themselves: "CONTAINER FILE", one a line
     command -v docker >/dev/null 2>&1 && [ -d "${proxy_directory:-}" ] || return 0
     containers=$(docker ps -q 2>/dev/null 3>&- </dev/null) && [ "$containers" ] || return 0
     # shellcheck disable=SC2086
     docker inspect --format '{{range .Mounts}}{{if eq .Type "bind"}}{{$.Name}} {{.Source}}{{println}}{{end}}{{end}}' $containers 2>/dev/null 3>&- </dev/null |
         while IFS=' ' read -r container source; do
-            case $source in "$proxy_directory"/*) [ ! -f "$source" ] || fact proxy_mount "${container#/} $source" ;; esac
+            case $source in "$proxy_directory"/*) [ ! -f "$source" ] || printf '%s %s\n' "${container#/}" "$source" ;; esac
         done
+}
+
+proxy_mounts() { # what is renamed there, its container does not see
+    mounted_alone | while IFS= read -r line; do fact proxy_mount "$line"; done
+}
+
+do_traefik() { # DIRECTORY, API URL: everything about the directory, for whoever only looks
+    IFS= read -r traefik_directory && IFS= read -r traefik_api || exit 1
+    proxy_facts
+    proxy_mounts
 }
 
 # --- writing our file ------------------------------------------------------------------------------------------------
@@ -336,4 +352,81 @@ proxy_entered() { # a path that only this writing of the file has is answered by
     [ "$web_status" != 418 ] || return 0
     proxy_why="Traefik, asked at $proxy_entry on the host, has not read $proxy_file (status $web_status): see its log, for one malformed file in $proxy_directory freezes them all"
     return 1
+}
+
+# --- adopting services out of other files -----------------------------------------------------------------------------
+
+do_adopt() { # COUNT, then for each file NAME HASH SIZE; the new texts. `proxy` has told what our own file will be.
+    IFS= read -r count || exit 1
+    mkdir "$work/adopt" || cannot "write to $state on the host"
+    number=0 offset=1
+    while [ "$number" -lt "$count" ]; do
+        IFS= read -r adopted && IFS= read -r seen && IFS= read -r size || exit 1
+        printf '%s\n' "$proxy_directory/$adopted" "$seen" "$offset" "$size" >"$work/adopt/$number"
+        number=$((number + 1)) offset=$((offset + size))
+    done
+    frames >"$work/adopt/texts" || exit 1
+    proxy_load || fail failed 'the host was not told what to make of its own file'
+    first_line "$state/proxy"
+    expect_unchanged "$proxy_file" "$line"
+    [ ! -e "$proxy_file" ] || cp "$proxy_file" "$work/adopt/own" || cannot "write to $state on the host"
+    each_original look_at
+    # From here on there are two definitions of each service, then one: never none.
+    followed || take_back "$proxy_why"
+    each_original replace || take_back "$proxy_why"
+    followed || take_back "$proxy_why"
+    journal adopt 'done' ''
+    rm -rf "$state/roll"
+    unlock
+}
+
+followed() { proxy_point && proxy_acknowledge; }
+
+each_original() { # COMMAND: with $original, $seen, $offset and $size of each file
+    number=0 result=0
+    while [ "$result" = 0 ] && [ -f "$work/adopt/$number" ]; do
+        {
+            IFS= read -r original
+            IFS= read -r seen
+            IFS= read -r offset
+            IFS= read -r size
+        } <"$work/adopt/$number"
+        "$1" || result=1
+        number=$((number + 1))
+    done
+    return "$result"
+}
+
+expect_unchanged() { # FILE HASH
+    hash_file "$1"
+    [ "$file_hash" = "$2" ] || fail failed "$1 on the host was changed meanwhile; nothing is changed: run the command again"
+}
+
+look_at() {
+    expect_unchanged "$original" "$seen"
+    alone=$(mounted_alone | grep -F " $original")
+    [ -z "$alone" ] || fail failed "$original on the host is mounted by itself into the container ${alone%% *}, which would not see the change: mount its directory, and run the command again"
+    cp -p "$original" "$work/adopt/$number.before" || cannot "write to $state on the host"
+}
+
+replace() {
+    tail -c "+$offset" "$work/adopt/texts" | head -c "$size" >"$work/adopt/new" || cannot "write to $state on the host"
+    put_in_place "$work/adopt/new" "$(readlink -f "$original")"
+}
+
+bring_back() {
+    hash_file "$original"
+    [ "$file_hash" = "$seen" ] || put_in_place "$work/adopt/$number.before" "$(readlink -f "$original")"
+}
+
+take_back() { # WHY: first the services are in their old files again, then they leave ours
+    problem=$1
+    each_original bring_back || fail unknown "$problem; and the files in $proxy_directory could not be brought back ($proxy_why): see what is there"
+    if [ -e "$work/adopt/own" ]; then
+        put_in_place "$work/adopt/own" "$proxy_file"
+    else
+        rm -f "$proxy_file"
+    fi || fail unknown "$problem; and the files in $proxy_directory could not be brought back ($proxy_why): see what is there"
+    rm -rf "$state/roll"
+    fail failed "$problem; all files are as they were"
 }
