@@ -370,19 +370,19 @@ do_adopt() { # COUNT, then for each file NAME HASH SIZE; the new texts. `proxy` 
     first_line "$state/proxy"
     expect_unchanged "$proxy_file" "$line"
     [ ! -e "$proxy_file" ] || cp "$proxy_file" "$work/adopt/own" || cannot "write to $state on the host"
-    each_original look_at
+    adopt_each adopt_look
     # From here on there are two definitions of each service, then one: never none.
-    followed || take_back "$proxy_why"
-    each_original replace || take_back "$proxy_why"
-    followed || take_back "$proxy_why"
+    adopt_followed || adopt_undo "$proxy_why"
+    adopt_each adopt_write || adopt_undo "$proxy_why"
+    adopt_followed || adopt_undo "$proxy_why"
     journal adopt 'done' ''
     rm -rf "$state/roll"
     unlock
 }
 
-followed() { proxy_point && proxy_acknowledge; }
+adopt_followed() { proxy_point && proxy_acknowledge; }
 
-each_original() { # COMMAND: with $original, $seen, $offset and $size of each file
+adopt_each() { # COMMAND: with $original, $seen, $offset and $size of each file
     number=0 result=0
     while [ "$result" = 0 ] && [ -f "$work/adopt/$number" ]; do
         {
@@ -402,26 +402,26 @@ expect_unchanged() { # FILE HASH
     [ "$file_hash" = "$2" ] || fail failed "$1 on the host was changed meanwhile; nothing is changed: run the command again"
 }
 
-look_at() {
+adopt_look() {
     expect_unchanged "$original" "$seen"
     alone=$(mounted_alone | grep -F " $original")
     [ -z "$alone" ] || fail failed "$original on the host is mounted by itself into the container ${alone%% *}, which would not see the change: mount its directory, and run the command again"
     cp -p "$original" "$work/adopt/$number.before" || cannot "write to $state on the host"
 }
 
-replace() {
+adopt_write() {
     tail -c "+$offset" "$work/adopt/texts" | head -c "$size" >"$work/adopt/new" || cannot "write to $state on the host"
     put_in_place "$work/adopt/new" "$(readlink -f "$original")"
 }
 
-bring_back() {
+adopt_restore() {
     hash_file "$original"
     [ "$file_hash" = "$seen" ] || put_in_place "$work/adopt/$number.before" "$(readlink -f "$original")"
 }
 
-take_back() { # WHY: first the services are in their old files again, then they leave ours
+adopt_undo() { # WHY: first the services are in their old files again, then they leave ours
     problem=$1
-    each_original bring_back || fail unknown "$problem; and the files in $proxy_directory could not be brought back ($proxy_why): see what is there"
+    adopt_each adopt_restore || fail unknown "$problem; and the files in $proxy_directory could not be brought back ($proxy_why): see what is there"
     if [ -e "$work/adopt/own" ]; then
         put_in_place "$work/adopt/own" "$proxy_file"
     else

@@ -1,0 +1,169 @@
+"""`deployer proxy adopt` from outside, with a real Traefik that serves while its files are rewritten."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import need
+from tests.end_to_end.terminal import Terminal
+from tests.roots import traefik_program
+from tests.traefik import Load, Traefik, backend
+
+# Stands for the Compose service's name: Traefik runs on this machine, not in a network of Docker's.
+SERVICE = "localhost"
+
+
+@dataclass
+class Server:
+    """A server whose Traefik has one hand-written file, and the app's configuration."""
+
+    folder: Path
+    directory: Path
+    traefik: Traefik
+    port: int
+
+    @property
+    def original(self) -> Path:
+        return self.directory / "routers.yml"
+
+    @property
+    def own(self) -> Path:
+        return self.directory / "deployer-blog.yml"
+
+    def configure(self, *, api: str | None = None, entry_point: str = "") -> None:
+        (self.folder / "deploy.toml").write_text(
+            f'app = "blog"\nstrategy = "rebuild"\nhost = "local"\n'
+            f'[rebuild]\npath = "{self.folder / "checkout"}"\nroll = ["{SERVICE}:{self.port}"]\n'
+            f'[traefik]\ndirectory = "{self.directory}"\napi = "{self.traefik.api if api is None else api}"\n'
+            f'entry_point = "{entry_point}"\ntimeout = 5\n'
+        )
+
+    def adopt(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "deployer", "proxy", "adopt", *arguments],
+            cwd=self.folder,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+
+    def files(self) -> dict[str, str]:
+        return {path.name: path.read_text() for path in self.directory.iterdir()}
+
+
+def routers(port: int) -> str:
+    return f"""\
+http:
+  routers:
+    # everybody
+    all:
+      rule: "PathPrefix(`/`)"
+      service: blog
+  services:
+    blog:   # by hand
+      loadBalancer:
+        passHostHeader: false
+        servers:
+          - url: "http://{SERVICE}:{port}"
+    other:
+      loadBalancer: {{servers: [{{url: "http://127.0.0.1:9"}}]}}
+"""
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[Server]:
+    need("traefik", "to serve while its files are rewritten", present=traefik_program() is not None)
+    directory = tmp_path / "conf"
+    directory.mkdir()
+    with backend("blog") as port:
+        (directory / "routers.yml").write_text(routers(port))
+        with Traefik(directory, tmp_path) as traefik:
+            traefik.wait_for("blog", f"http://{SERVICE}:{port}")
+            found = Server(tmp_path, directory, traefik, port)
+            found.configure()
+            yield found
+
+
+def test_no_visitor_notices_that_a_service_moves(server: Server) -> None:
+    """Under load, the service goes from one file into the other, and every request is answered well."""
+    with Load(server.traefik.port) as load:
+        load.wait_for(lambda: load.answers > 50)
+        begun = time.monotonic()
+        done = server.adopt("--yes")
+        seconds = time.monotonic() - begun
+        assert done.returncode == 0, done.stderr
+        load.wait_for(lambda: False, seconds=2.5)  # what Traefik has put off for two seconds comes to light, too
+    assert (load.failures, load.answers > 100) == ([], True), seconds
+    assert server.traefik.servers("blog") == [f"http://{SERVICE}:{server.port}"]
+    assert f"--- {server.original}\n" in done.stdout
+    assert "-    blog:   # by hand\n" in done.stdout
+    whole = routers(server.port).splitlines()
+    assert server.original.read_text().splitlines() == whole[:7] + whole[12:]
+    assert "passHostHeader: false" in server.own.read_text()
+    assert set(server.files()) == {"routers.yml", "deployer-blog.yml"}
+
+
+def test_adopting_again_changes_nothing(server: Server) -> None:
+    """The second time says that it is done already."""
+    assert server.adopt("--yes", "--json").returncode == 0
+    files = server.files()
+    again = server.adopt("--yes")
+    assert (again.returncode, again.stdout) == (0, "")
+    assert "there is nothing to adopt" in again.stderr
+    answer = json.loads(server.adopt("--json").stdout)
+    assert (answer["changed"], answer["adopted"]) == (False, [])
+    assert server.files() == files
+
+
+def test_nothing_is_written_without_an_answer(server: Server) -> None:
+    """Where nobody can be asked, the difference is shown and the exit code says that --yes is missing."""
+    files = server.files()
+    done = server.adopt()
+    assert done.returncode == 2
+    assert "+++ " in done.stdout
+    assert "add --yes" in done.stderr
+    assert server.files() == files
+
+
+def test_a_person_may_say_no(server: Server) -> None:
+    """At a terminal the question comes after the difference; no is not an error."""
+    files = server.files()
+    command = [sys.executable, "-m", "deployer", "proxy", "adopt"]
+    with Terminal(command, directory=server.folder, environment=os.environ) as terminal:
+        terminal.answer("Write this?", "n")
+        assert terminal.ended() == 0
+    assert server.files() == files
+
+
+@pytest.mark.parametrize("fault", ["malformed", "api down"])
+def test_a_failure_leaves_all_files_as_they_were(fault: str, server: Server) -> None:
+    """When Traefik does not follow, deployer's file goes again, and the original was not touched or is back."""
+    if fault == "malformed":
+        (server.directory / "broken.yml").write_text("http: {")
+    else:
+        server.configure(api="http://127.0.0.1:9")
+    files = server.files()
+    done = server.adopt("--yes")
+    assert done.returncode == 1
+    assert "all files are as they were" in done.stderr
+    assert server.files() == files
+
+
+def test_the_entry_point_is_enough(server: Server) -> None:
+    """Without an API the acknowledgement comes through the entry point."""
+    server.configure(api="", entry_point=server.traefik.entry_point)
+    done = server.adopt("--yes")
+    assert done.returncode == 0, done.stderr
+    assert server.traefik.servers("blog") == [f"http://{SERVICE}:{server.port}"]
+    assert "routers" not in server.own.read_text()
