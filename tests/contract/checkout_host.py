@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
 
+import pytest
+
 from deployer.config import Secrets
 from deployer.host import assemble
 from deployer.plan import Reply, Text
@@ -16,8 +18,9 @@ from deployer.rebuild import requests
 from deployer.rebuild.credential import Credential
 from deployer.transports.conversation import Conversation
 from deployer.transports.local import open_channel
+from tests.conftest import need
 
-__all__ = ["CheckoutHost", "Repository", "git"]
+__all__ = ["CheckoutHost", "Repository", "git", "isolate", "page"]
 
 PARTS = ("site.sh", "command.sh", "checkout.sh", "remote.sh", "update.sh", "restore.sh", "recover.sh", "releases.sh")
 
@@ -43,6 +46,17 @@ def program() -> str:
     """The checkout's part of the host's program, ready to talk."""
     main = resources.files("deployer.rebuild.host").joinpath("main.sh").read_text("utf-8")
     return assemble("deployer.rebuild.host", PARTS) + _STUBS + main
+
+
+def isolate(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The home of a login without an identity, and with nothing of this machine's own configuration."""
+    need("git", "to have a checkout")
+    home = folder / "home"
+    home.mkdir()
+    (home / ".gitconfig").write_text('[protocol "file"]\n\tallow = always\n[init]\n\tdefaultBranch = trunk\n')
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.setenv("GIT_CONFIG_NOSYSTEM", "1")
+    return home
 
 
 def git(directory: Path, *arguments: str, **variables: str) -> str:
@@ -165,3 +179,8 @@ class CheckoutHost:
         if self.session is not None:
             self.session.close()
             self.session = None
+
+
+def page(host: CheckoutHost) -> str:
+    """What is in the file that every test changes."""
+    return (host.path / "page").read_text()

@@ -132,7 +132,7 @@ keep_commit() { # RELEASE COMMIT
 
 forget_commit() { # RELEASE
     prepare_git
-    for entry in releases heads changes; do
+    for entry in releases heads; do
         git -C "$path" update-ref -d "refs/deployer/$entry/$1" </dev/null 2>/dev/null 3>&- || :
     done
 }

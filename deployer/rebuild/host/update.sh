@@ -121,7 +121,7 @@ git_locks() { # the lock files of git, one a line
 }
 
 wait_for_git() { # somebody else's, for some seconds
-    for _ in 1 2 3 4 5 6 7 8 9 10; do
+    for _ in 1 2 3 4 5 6; do
         locks=$(git_locks)
         [ "$locks" ] || return 0
         renew
@@ -175,15 +175,21 @@ prepare_lfs() { # its objects first: then the move needs no network
         fail failed "git lfs could not fetch the files of $commit from $shown: see what it printed"
 }
 
-keep_changes() { # as a commit beside all branches; nothing is moved by it
+keep_changes() { # RELEASE: as a commit beside all branches, in $kept; of the last ten times
+    kept=''
     signed
     cp "$git_directory/index" "$work/index" 2>/dev/null || return 0
-    # shellcheck disable=SC2030
-    kept=$(
-        GIT_INDEX_FILE=$work/index
-        export GIT_INDEX_FILE
-        in_tree add --update 2>/dev/null && in_tree commit-tree -p HEAD -m "deployer: changes found at $1" "$(in_tree write-tree)"
-    ) && in_tree update-ref "refs/deployer/changes/$1" "$kept" || kept=''
+    kept=$(changes_commit) && in_tree update-ref "refs/deployer/changes/$1" "$kept" || kept=''
+    in_tree for-each-ref --sort=-refname --format='%(refname)' refs/deployer/changes | sed 1,10d | while IFS= read -r entry; do
+        in_tree update-ref -d "$entry"
+    done
+}
+
+changes_commit() { # by an index of its own
+    GIT_INDEX_FILE=$work/index
+    export GIT_INDEX_FILE
+    in_tree add --update 2>/dev/null
+    in_tree commit-tree -p HEAD -m 'deployer: changes that were found in the checkout' "$(in_tree write-tree)"
 }
 
 leave_rebase() { # one that stopped before our time: what was done in it is kept, its branch is where it was
