@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 from deployer.errors import DeployFailed
 
-__all__ = ["Port", "Service", "Volume", "obstacles", "read_services", "remarks"]
+__all__ = ["Port", "Service", "Volume", "cautions", "obstacles", "read_services", "remarks"]
 
 # They lock, or ruin, a data directory that two of them use.
 DATABASES = frozenset(
@@ -118,6 +118,20 @@ def remarks(service: Service) -> tuple[str, ...]:
     return tuple(said)
 
 
+def cautions(services: Iterable[Service], rolled: Collection[str], unset: Collection[str]) -> tuple[str, ...]:
+    """What to tell before the services named in ``rolled`` are replaced beside the old ones; none of it is an error.
+
+    ``unset`` are the variables that the Compose file uses and that are not set where deployer runs Compose.
+    """
+    said = [remark for service in services if service.name in rolled for remark in remarks(service)]
+    if unset and rolled:
+        said.append(
+            f"the Compose file uses {_list(sorted(unset))}, not set where deployer runs docker compose: what it starts "
+            "gets an empty value. Write it into .env beside the Compose file if `up` has it from elsewhere"
+        )
+    return tuple(said)
+
+
 def _naming(service: Service) -> list[tuple[str, str]]:
     found = []
     if service.container_name:
@@ -205,7 +219,7 @@ def _base(image: str) -> str:
     return re.sub(r"[:@].*", "", image.rpartition("/")[2])
 
 
-def _list(names: list[str] | tuple[str, ...]) -> str:
+def _list(names: Iterable[str]) -> str:
     return ", ".join(names)
 
 

@@ -72,7 +72,7 @@ services:
     environment: ["TOKEN=${TOKEN}"]
 """
 _TAIL = """
-live='' path=$1 app=blog parent=$2 state=$2/state work=$2/work compose_wanted=$3 release=''
+live="" path=$1 app=blog parent=$2 state=$2/state work=$2/work compose_wanted=$3 release=''
 mkdir -p "$state/undo" "$work" "$state/records/R1" "$state/records/R2"
 for each in R1 R2; do [ -e "$state/records/$each/facts" ] || printf 'commit abc\\n' >"$state/records/$each/facts"; done
 recorded_as() { fact status "$?"; }
@@ -329,7 +329,8 @@ def test_a_service_with_a_name_and_secrets_of_the_servers_environment(host: Host
     assert "container_name: the-bot" in obstacles(service)[0]
     assert SECRET.encode() not in said
     host.variables = {}
-    assert host.facts().every("warning") == ()
+    facts = host.facts()
+    assert (facts.every("warning"), facts.every("unset")) == ((), ("TOKEN",))
 
 
 def test_a_variable_that_only_make_up_has_is_told(host: Host) -> None:

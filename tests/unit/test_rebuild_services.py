@@ -9,7 +9,7 @@ import pytest
 
 from deployer.errors import DeployFailed
 from deployer.plan import Reply
-from deployer.rebuild.services import Port, Service, Volume, obstacles, read_services, remarks
+from deployer.rebuild.services import Port, Service, Volume, cautions, obstacles, read_services, remarks
 from deployer.rebuild.space import check_space
 
 
@@ -145,6 +145,16 @@ def test_what_only_the_author_can_judge_is_a_remark(given: dict[str, Any], words
     (remark,) = remarks(service)
     assert words in remark
     assert remark.startswith("blog: ")
+
+
+def test_cautions_are_of_what_is_rolled() -> None:
+    """A variable that only `up` has would be empty in containers that a roll starts; without a roll `up` has it."""
+    volumes = [{"type": "bind", "source": "/srv", "target": "/data"}]
+    services = read_services(outline(blog={"image": "a", "volumes": volumes}, db={"image": "b", "volumes": volumes}))
+    shared, unset = cautions(services, ["blog"], ["TOKEN", "KEY"])
+    assert shared.startswith("blog: ")
+    assert "uses KEY, TOKEN, not set" in unset
+    assert cautions(services, [], ["TOKEN"]) == ()
 
 
 def test_read_only_volumes_and_tmpfs_need_no_remark() -> None:

@@ -5,6 +5,7 @@
 # digest of it without all those go to the client, nothing goes into files.
 
 compose_file='' compose_files='' compose_directory='' compose_environment='' compose_home=/ composer='' project='' native=''
+compose_wanted='' compose_error='' compose_version='' containers='' rendered='' unset_variables='' others=''
 # https://docs.docker.com/compose/install/linux/ and what distributions make of it.
 plugins='/usr/local/lib/docker /usr/local/libexec/docker /usr/lib/docker /usr/libexec/docker'
 
@@ -161,9 +162,13 @@ composed() { # HOW ARGS...: Compose with these arguments; HOW is what runs it: `
 
 compose() { composed command "$@" </dev/null 3>&-; }
 
-render() { # sets $rendered (it holds secrets: never printed), $rendered_hash and, after Compose's own rules, $project
-    compose_error='' rendered_hash=''
-    rendered=$(compose config --format json 2>/dev/null) || rendered=''
+render() { # sets $rendered (it holds secrets: never printed), $rendered_hash and, by Compose's own rules, $project
+    compose_error='' rendered='' rendered_hash='' unset_variables=''
+    # Both outputs of one call: first what Compose warns of, then the file from a line "{" to a line "}".
+    if compose_said=$(compose config --format json 2>&1); then
+        rendered=$(printf '%s\n' "$compose_said" | sed -n '/^{$/,/^}/p' | sed '$s/^}.*/}/')
+    fi
+    compose_said=$(printf '%s\n' "$compose_said" | sed '/^{$/,/^}/d')
     case $rendered$compose_version in
     1.*)
         compose_error="docker-compose $compose_version on the host is too old to replace services without downtime: install Compose 2 (apt-get install docker-compose-plugin, or docker-compose-v2)"
@@ -171,13 +176,14 @@ render() { # sets $rendered (it holds secrets: never printed), $rendered_hash an
         ;;
     esac
     if [ -z "$rendered" ]; then
-        compose_error=$(compose config --quiet 2>&1) || true
-        compose_error=$(printf '%s\n' "$compose_error" | grep -v 'level=warning' | tail -n 3 | tr '\n' ' ')
-        compose_error="the Compose file $compose_file is invalid: ${compose_error:-$composer config says nothing}"
+        compose_said=$(printf '%s\n' "$compose_said" | sed '/level=warning/d' | tail -n 3 | tr '\n' ' ')
+        compose_error="the Compose file $compose_file is invalid: $compose_said"
         return 1
     fi
     rendered_hash=$(printf '%s' "$rendered" | sha256sum)
     rendered_hash=${rendered_hash%% *}
+    unset_variables=$(printf '%s\n' "$compose_said" |
+        sed -n 's/.*[Tt]he [\\"]*\([A-Za-z_][A-Za-z_0-9]*\)[\\"]* variable is not set.*/\1/p' | sort -u | tr '\n' ' ')
     [ "$project" ] || project=$(printf '%s\n' "$rendered" | sed -n '1,/^}/s/^  "name": "\([^"]*\)".*/\1/p' | head -n 1)
 }
 
@@ -259,11 +265,7 @@ warn_of_differences() { # where Compose would run another reference than what ru
     done <<REFERENCES
 $(printf '%s\n' "$rendered" | references)
 REFERENCES
-    [ "$told" ] || return 0
-    unset_variables=$(compose config --quiet 2>&1 |
-        sed -n 's/.*[Tt]he [\\"]*\([A-Za-z_][A-Za-z_0-9]*\)[\\"]* variable is not set.*/\1/p' | sort -u | tr '\n' ' ')
-    for variable in $unset_variables; do fact unset "$variable"; done
-    [ -z "$unset_variables" ] ||
+    [ -z "$told" ] || [ -z "$unset_variables" ] ||
         fact warning "the Compose file needs ${unset_variables% }, not set where deployer runs docker compose, which would run other images: ${told#, }; write it into .env beside the Compose file, or use a fixed tag there"
 }
 
@@ -292,6 +294,7 @@ rendered_facts() {
     if render; then
         raw_fact rendered "$(printf '%s\n' "$rendered" | outline)"
         fact rendered_hash "$rendered_hash"
+        for variable in $unset_variables; do fact unset "$variable"; done
         warn_of_differences
     else
         raw_fact rendered ''
