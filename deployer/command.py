@@ -10,7 +10,7 @@ import shlex
 import zlib
 from functools import cache
 
-__all__ = ["REMOTE_COMMAND", "build_argv", "encode_program", "local_argv", "quote"]
+__all__ = ["REMOTE_COMMAND", "build_argv", "encode_program", "first_word", "local_argv", "quote"]
 
 # Reads the first line of standard input, byte by byte as POSIX demands of `read`, so that what follows stays for the
 # program; `printf %b` undoes the encoding. Single quotes and no "!" or backslash: sh, bash, zsh, csh and fish agree on it.
@@ -50,3 +50,13 @@ def quote(argument: str) -> str:
 def build_argv(command: str) -> tuple[str, ...]:
     """The arguments that run a user's own command line, as written, in this machine's ``sh``."""
     return ("sh", "-c", command)
+
+
+def first_word(command: str) -> str:
+    """The program that a command line starts, past assignments; empty where only a shell can tell."""
+    try:
+        words = shlex.split(command, comments=True)
+    except ValueError:
+        return ""
+    word = next((word for word in words if "=" not in word), "")
+    return "" if any(character in word for character in "$`;&|<>()*?{") else word

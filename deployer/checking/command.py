@@ -79,7 +79,7 @@ def _everything(invocation: CheckInvocation, config: Config, credentials: Secret
     asked: set[str] = set()
     for host in config.hosts:
         transport = transport_for(config, credentials, note, host)
-        visit = Visit(config, host, transport)
+        visit = Visit(config, credentials, host, transport)
         for finding in visit.findings():
             yield replace(finding, host=transport.host)
         # Without an address of its own to ask, a host is the one that the URL's name leads to, whichever that is.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shlex
 import shutil
 import socket
 from collections.abc import Iterator
@@ -12,7 +11,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from deployer.child import without_secrets
-from deployer.command import quote
+from deployer.command import first_word, quote
 from deployer.config import Config
 from deployer.errors import DeployerError
 from deployer.finding import Finding, error, failure, fine, warning
@@ -37,7 +36,9 @@ def configuration(config: Config, file: Path | None) -> Finding:
 
 
 def sources(config: Config) -> Iterator[Finding]:
-    """Whether there is something to deploy, or a command that makes it."""
+    """Whether there is something here to deploy, or a command that makes it; the server's own checkout is not here."""
+    if config.strategy != "static":
+        return
     build, source = config.static.build, Path(config.static.source)
     if build:
         yield _build(config)
@@ -62,7 +63,7 @@ def _build(config: Config) -> Finding:
     command = config.static.build
     if image := config.static.build_image:
         return _build_in_container(config, image)
-    word = _first_word(command)
+    word = first_word(command)
     if not word or word in _SHELLS_OWN or _found(word, config.directory):
         return fine("build", command)
     return error(
@@ -79,16 +80,6 @@ def _build_in_container(config: Config, image: str) -> Finding:
     except DeployerError as reason:
         return failure("build", reason, mend)
     return fine("build", f"{config.static.build}, in a container of {image}")
-
-
-def _first_word(command: str) -> str:
-    """The program that a command line starts, past assignments; empty where only a shell can tell."""
-    try:
-        words = shlex.split(command, comments=True)
-    except ValueError:
-        return ""
-    word = next((word for word in words if "=" not in word), "")
-    return "" if any(character in word for character in "$`;&|<>()*?{") else word
 
 
 def _found(word: str, directory: Path) -> bool:

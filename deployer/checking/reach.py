@@ -9,16 +9,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from deployer.checking.here import resolved
+from deployer.checking.rooms import look
 from deployer.command import quote
-from deployer.config import Config, Host
+from deployer.composition import program_for
+from deployer.config import Config, Host, Secrets
 from deployer.errors import ConnectionRefused, DeployerError, InvalidInput
 from deployer.finding import Finding, failure, fine, warning
 from deployer.plan import Reply
 from deployer.ports import Session, Transport
-from deployer.static import requests
-from deployer.static.checks import host_findings
-from deployer.static.host import program
-from deployer.static.seen import Seen
 
 __all__ = ["Visit"]
 
@@ -32,6 +30,7 @@ class Visit:
     """One host, looked at once. ``reply`` is what its program said, if it did."""
 
     config: Config
+    credentials: Secrets
     host: Host
     transport: Transport
     reply: Reply | None = None
@@ -46,7 +45,7 @@ class Visit:
             if named.code:
                 return
         try:
-            session = self.transport.open(program()) if self.host.local else (yield from self._log_in())
+            session = self.transport.open(program_for(self.config)) if self.host.local else (yield from self._log_in())
             if session is not None:
                 yield from self._look(session)
         except DeployerError as reason:
@@ -71,7 +70,7 @@ class Visit:
             return None
         began = time.monotonic()
         try:
-            session = self.transport.open(program())
+            session = self.transport.open(program_for(self.config))
         except HostKeyRefused as reason:
             yield from (reached, failure("host_key", reason, self._by_hand()))
         except (LoginRefused, InvalidInput) as reason:  # InvalidInput: our own key cannot be read
@@ -129,13 +128,11 @@ class Visit:
         return fine("host_key", found)
 
     def _look(self, session: Session) -> Iterator[Finding]:
-        config = self.config
-        asked = time.time()
         try:
-            (self.reply,) = session.perform(requests.check(config.static.target))
+            self.reply, findings = look(self.config, self.credentials, session)
         finally:
             session.close(wait=False)
-        yield from host_findings(Seen(config.app, config.static.target, self.reply, asked, time.time()))
+        yield from findings
 
 
 def _short(seconds: float) -> str:

@@ -8,6 +8,7 @@ from http import HTTPStatus
 from typing import Protocol
 from urllib.parse import quote, urlsplit, urlunsplit
 
+from deployer.checking.rooms import is_live
 from deployer.config import Config
 from deployer.finding import Finding, error, fine, warning
 from deployer.plan import Reply
@@ -32,10 +33,11 @@ class Fetch(Protocol):
 
 def web_findings(config: Config, reply: Reply | None, connect_to: str, fetch: Fetch) -> Iterator[Finding]:
     """For one host; ``reply`` is what its program said, or None when it could not be asked."""
-    live = bool(reply and (reply.text("present") or reply.text("kind") == "directory"))
     if config.health_url:
-        yield _answers(config, connect_to, fetch, live=live or reply is None)
-    if config.url and reply is not None and (hidden := _hidden(config, reply, connect_to, fetch)) is not None:
+        yield _answers(config, connect_to, fetch, live=is_live(config, reply))
+    # A checkout is no place that a web server serves.
+    served = config.url and config.strategy == "static"
+    if served and reply is not None and (hidden := _hidden(config, reply, connect_to, fetch)) is not None:
         yield hidden
 
 

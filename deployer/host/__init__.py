@@ -12,7 +12,7 @@ from importlib.resources.abc import Traversable
 
 __all__ = ["assemble"]
 
-SHARED = ("protocol.sh", "lock.sh", "state.sh")
+SHARED = ("protocol.sh", "lock.sh", "state.sh", "look.sh")
 
 
 def assemble(room: str, names: Iterable[str]) -> str:

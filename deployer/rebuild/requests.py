@@ -14,6 +14,7 @@ __all__ = [
     "adopt",
     "begin",
     "break_lock",
+    "check",
     "command",
     "conclude",
     "cut",
@@ -42,6 +43,17 @@ __all__ = [
 def facts(compose_file: str, traefik_directory: str, traefik_api: str) -> Request:
     """Ask for the checkout, the Compose project with its containers and images, and the proxy's files."""
     return Request("facts", Effect.READ, (compose_file, traefik_directory, traefik_api))
+
+
+def check(
+    app: str, path: str, compose_file: str, traefik_directory: str, traefik_api: str, words: Sequence[str]
+) -> Request:
+    """Ask for all that `deployer check` judges; needs no ``site`` before it, which would fail where something is wrong.
+
+    ``words`` are lines ``program NAME`` and ``target NAME`` (of the checkout's Makefile): what is to be looked for.
+    """
+    arguments = (app, path, compose_file, traefik_directory, traefik_api, str(len(words)), *words)
+    return Request("check", Effect.READ, arguments)
 
 
 def resolve(ref: str, repository: str, credential: Body) -> Request:

@@ -9,8 +9,8 @@ import pytest
 
 from deployer.finding import Finding, State
 from deployer.plan import Reply
+from deployer.premises import Seen
 from deployer.static.checks import host_findings
-from deployer.static.seen import Seen
 
 RELEASE = "20261120T080000Z-aaaaaaa.0123456789abcdef01234567"
 BEFORE = "20261119T080000Z-bbbbbbb.0123456789abcdef01234567"

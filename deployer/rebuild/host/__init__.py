@@ -24,6 +24,7 @@ PARTS = (
     "retire.sh",
     "recover.sh",
     "releases.sh",
+    "check.sh",
     "main.sh",
 )
 

@@ -25,7 +25,7 @@ while IFS= read -r verb; do
         renew
         continue
         ;;
-    site | lock | facts | conclude | resolve | begin | update | to_commit | command | images | use_images | render | traefik | adopt | proxy | start | cut | up | accept | retire | revert | log | finish | inspect | show_log | break)
+    site | check | lock | facts | conclude | resolve | begin | update | to_commit | command | images | use_images | render | traefik | adopt | proxy | start | cut | up | accept | retire | revert | log | finish | inspect | show_log | break)
         renew
         "do_$verb"
         ;;
