@@ -16,7 +16,7 @@ from deployer.errors import InvalidInput
 from deployer.plan import Reply
 from deployer.rebuild.watched import Directory, Server, member, own_file, read_directory, servers_of, unusable
 
-__all__ = ["Roll", "at_rest", "make_template", "own_file", "own_services", "template_for"]
+__all__ = ["Roll", "at_rest", "check_ready", "make_template", "own_file", "own_services", "template_for"]
 
 Roll = Sequence[tuple[str, int]]
 """Compose services that are replaced container by container, each with the port that Traefik sends requests to."""
@@ -46,7 +46,7 @@ def template_for(config: Config, reply: Reply) -> str:
     if own and own.problem:
         raise InvalidInput(f"{directory.path}/{own.name} cannot be read: {own.problem}", hint="Correct it by hand.")
     for service, port in roll:
-        _ready(directory, own_file(config.app), service, port)
+        check_ready(directory, own_file(config.app), service, port)
     services = own_services(directory, config.app)
     return make_template(directory, config.app, roll, services, entry_point=config.traefik.entry_point)
 
@@ -62,19 +62,19 @@ def _passing(app: str, name: str) -> bool:
     return re.fullmatch(rf"deployer-{re.escape(app)}-(?:[0-9a-z]+-[0-9]+|acknowledge(?:-tls)?)", name) is not None
 
 
-def _ready(directory: Directory, own: str, service: str, port: int) -> None:
+def check_ready(directory: Directory, own: str, service: str, port: int) -> tuple[str, ...]:
+    """The Traefik services of a Compose service, if the file ``own`` alone decides about them. Raises InvalidInput."""
     adopt = "deployer proxy adopt"
     found = directory.leading_to(service, port)
     ours = [each for each in found if each.file.name == own]
+    names = {each.name for each in ours}
+    if foreign := [each for each in found if each.name not in names]:
+        place = f"{directory.path}/{foreign[0].file.name}"
+        raise InvalidInput(
+            f"Traefik's service {foreign[0].name} of {service}:{port} is defined in {place}, which deployer does not write",
+            hint=f"Move it into deployer's own file: {adopt}",
+        )
     if not ours:
-        if found:
-            first = found[0]
-            message = (
-                f"Traefik's service {first.name} of {service}:{port} is defined in {directory.path}/{first.file.name}"
-            )
-            raise InvalidInput(
-                f"{message}, which deployer does not write", hint=f"Move it into deployer's own file: {adopt}"
-            )
         raise InvalidInput(
             f"no file in {directory.path} has a Traefik service with the server http://{service}:{port}",
             hint=f"{_other_ports(directory, service)}Name Traefik's port in rebuild.roll, or let deployer add it: {adopt}",
@@ -87,6 +87,7 @@ def _ready(directory: Directory, own: str, service: str, port: int) -> None:
                 "the first",
                 hint=f"Take it out of {first.file.name}: {adopt}",
             )
+    return tuple(each.name for each in ours)
 
 
 def _other_ports(directory: Directory, service: str) -> str:

@@ -12,6 +12,10 @@ from deployer.rebuild.traefik import at_rest, make_template, own_services
 from deployer.rebuild.watched import Directory, read_directory
 
 BLOG = [("blog", 80)]
+ANCHORED = (
+    "http:\n  services:\n    blog:\n      loadBalancer:\n        healthCheck: &check {path: /}\n        servers:\n"
+)
+ANCHORED += "        - url: http://blog\n"
 
 ROUTERS = """\
 # Everything on this machine.
@@ -161,8 +165,7 @@ def test_toml_is_moved_by_hand() -> None:
     "text",
     [
         'http: {services: {blog: {loadBalancer: {servers: [{url: "http://blog"}]}}}, middlewares: {x: {compress: {}}}}\n',
-        "http:\n  services:\n    blog:\n      loadBalancer:\n        healthCheck: &check {path: /}\n        servers:\n"
-        "        - url: http://blog\n    other:\n      loadBalancer: {healthCheck: *check, servers: [{url: http://x}]}\n",
+        f"{ANCHORED}    other:\n      loadBalancer: {{healthCheck: *check, servers: [{{url: http://x}}]}}\n",
     ],
     ids=["one line", "an anchor that others use"],
 )
