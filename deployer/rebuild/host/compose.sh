@@ -392,9 +392,8 @@ kept_tag() { # SERVICE RELEASE: the reference by which a kept release holds its 
 }
 
 remember() { # lines of IMAGE_ID REFERENCE on standard input are added to what undo brings back; the first one of a reference counts
-    [ -d "$state/undo" ] || mkdir -m 700 "$state/undo" || cannot "make $state/undo on the host"
     { cat "$state/undo/images" 2>/dev/null || true; cat; } | awk '$2 != "" && !seen[$2]++' >"$work/undo-images" &&
-        mv -f "$work/undo-images" "$state/undo/images" || cannot "write to $state/undo on the host"
+        mv -f "$work/undo-images" "$state/undo/images" || cannot "write to $state on the host"
 }
 
 remember_images() { # before the build: what every reference stands for
