@@ -158,7 +158,8 @@ condemn() { # what is new now goes; what is started from here on is as the old o
 
 bring_back() { # the old ones that ran run again; for those that are gone, new ones of the same version
     list_containers || return 1
-    true >"$work/scales" started=''
+    started=''
+    true >"$work/scales"
     while IFS=' ' read -r rolled _; do
         survey "$rolled" "$roll/bad.$rolled"
         count_old "$rolled"
