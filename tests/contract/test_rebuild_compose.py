@@ -278,6 +278,20 @@ def test_a_project_is_found_as_it_was_started(host: Host) -> None:
     assert facts.text("project") == "shop"
     assert [text.split()[1] for text in facts.every("container")] == ["shop-blog-1"]
     assert facts.number("status") == 1  # it runs as it should
+    # The next commit gives the file its new name, and has everything in it.
+    (host.path / "docker-compose.yml").rename(host.path / "compose.yaml")
+    (host.path / "production.yml").unlink()
+    facts = host.facts()
+    assert (facts.text("project"), facts.text("compose_error"), len(facts.every("container"))) == ("shop", "", 1)
+
+
+def test_a_checkout_that_was_moved_keeps_its_containers(live: Host) -> None:
+    """Compose goes by the project's name then, and so do we."""
+    moved = live.folder / "elsewhere" / "checkout"
+    moved.parent.mkdir()
+    live.path.rename(moved)
+    facts = Host(live.engine, moved.parent).facts()
+    assert (facts.text("project"), len(facts.every("container"))) == ("checkout", 1)
 
 
 def test_two_projects_of_one_file_are_told(live: Host) -> None:

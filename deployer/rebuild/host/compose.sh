@@ -124,16 +124,29 @@ take_project() { # STATUS: from the largest project of $listed whose containers 
         [ "$their_project" ] && [ "$oneoff" != True ] || continue
         first_file=${files%%,*}
         case $first_file in /*) ;; *) first_file=$directory/$first_file ;; esac
-        [ "$(real "$first_file")" = "$ours_is" ] || continue
+        first_file=$(real "$first_file")
+        # A file that the checkout has under another name by now is the same project still.
+        [ "$first_file" = "$ours_is" ] || { [ ! -e "$first_file" ] && [ "${first_file%/*}" = "${ours_is%/*}" ]; } || continue
         if [ "$project" ]; then
             [ "$project" = "$their_project" ] || others=$their_project
             continue
         fi
-        project=$their_project compose_directory=$directory compose_home=$directory compose_files=$files
+        project=$their_project compose_directory=$directory compose_home=$directory compose_files=$compose_file
+        keep_files "$files"
         [ ! -f "${environment%%,*}" ] || compose_environment=$environment
     done <<LISTED
 $listed
 LISTED
+}
+
+keep_files() { # FILES as Compose's label has them: those behind the first one that are still there
+    case $1 in *,*) ;; *) return 0 ;; esac
+    rest=${1#*,},
+    while [ "$rest" ]; do
+        more=${rest%%,*} rest=${rest#*,}
+        case $more in /*) ;; *) more=$directory/$more ;; esac
+        [ ! -f "$more" ] || compose_files=$compose_files,$more
+    done
 }
 
 composed() { # HOW ARGS...: Compose with these arguments; HOW is what runs it: `command`, or `attend SECONDS`
@@ -213,7 +226,7 @@ outline() { # standard input: a rendered file; standard output: what a roll need
     }
     !inside { next }
     indent == 6 || (part != "deploy" && part != "healthcheck") { keep(); next }
-    part == "deploy" { if ($0 ~ /^ {8}"(mode|replicas)": / || $0 ~ /^        "(mode|replicas)": /) keep(); next }
+    part == "deploy" { if (indent == 8 && /^ *"(mode|replicas)": /) keep(); next }
     /^ +"NONE"$/ && none { kept[++count] = "        \"disable\": true,"; next }
     { none = /^ *"test": \[$/ }
     indent == 8 && /^ *"(disable|interval|timeout|retries|start_period|start_interval)": / { keep() }
@@ -285,18 +298,19 @@ compose_facts() { # needs $compose_wanted: the configured file, or nothing
     find_composer || return 0
     fact compose "$compose_version"
     find_project
-    find_containers
     rendered_facts
     container_facts
 }
 
-rendered_facts() {
+rendered_facts() { # and finds the containers, for which the project has to be known
     if render; then
+        find_containers
         raw_fact rendered "$(printf '%s\n' "$rendered" | outline)"
         fact rendered_hash "$rendered_hash"
         for variable in $unset_variables; do fact unset "$variable"; done
         warn_of_differences
     else
+        find_containers
         raw_fact rendered ''
         fact compose_error "$compose_error"
     fi
@@ -398,8 +412,8 @@ remember() { # lines of IMAGE_ID REFERENCE on standard input are added to what u
 
 remember_images() { # before the build: what every reference stands for
     find_compose || return 0
-    find_containers
     render || true
+    find_containers
     {
         # A live container's image comes first, whatever its reference stands for by now: that is what serves.
         printf '%s\n' "$containers" | awk '$5 == "running" && $7 !~ /^sha256:|@/ { print $4, $7 }'
@@ -433,8 +447,8 @@ note_images() { # RELEASE
     true >"$work/images" || cannot "write to $state on the host"
     rendered_hash=''
     if find_compose; then
-        find_containers
         render || case $compose_version in 1.*) ;; *) fail failed "$compose_error" ;; esac
+        find_containers
         raw_fact rendered "$(printf '%s\n' "$rendered" | outline)"
         fact rendered_hash "$rendered_hash"
         tag_images "$1"
