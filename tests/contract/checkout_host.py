@@ -1,4 +1,4 @@
-"""A host's program with everything that concerns the checkout, and a repository with its clones: for the checkout's tests."""
+"""The checkout's part of the host's program, and a repository with its clones, for the tests of both."""
 
 from __future__ import annotations
 

@@ -170,7 +170,18 @@ def test_a_shallow_clone_stays_shallow(host: CheckoutHost, repository: Repositor
 
 
 @pytest.mark.parametrize(
-    "ref", ["--upload-pack=touch${IFS}hacked", "$(touch hacked)", "`touch hacked`", "-u", "a..b", "main^{}", "x y", "*", "nowhere"]
+    "ref",
+    [
+        "--upload-pack=touch${IFS}hacked",
+        "$(touch hacked)",
+        "`touch hacked`",
+        "-u",
+        "a..b",
+        "main^{}",
+        "x y",
+        "*",
+        "nowhere",
+    ],
 )
 def test_a_ref_that_is_none_is_refused(host: CheckoutHost, ref: str) -> None:
     """It is wrong input, told before anything is changed, and never becomes an option or a command."""
@@ -445,7 +456,6 @@ def test_a_failed_first_deploy_leaves_the_clone(repository: Repository, tmp_path
     failed(host)
     assert page(host) == "one\n"
     host.update()
-    assert list((tmp_path / "srv").iterdir()) == [host.path, tmp_path / "srv" / ".deployer"] or True
     host.close()
 
 
@@ -524,5 +534,3 @@ def test_a_hook_of_the_hosts_own_runs(host: CheckoutHost, repository: Repository
     assert "no luck" in reply.text("warning")
     assert (host.path.parent / "hook").read_text() == f"{wanted}\n"
     assert host.head() == wanted
-
-

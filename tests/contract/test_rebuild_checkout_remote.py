@@ -174,7 +174,13 @@ def ssh_url(sshd: Sshd, repository: Repository) -> str:
 
 @pytest.mark.parametrize("agent", [True, False])
 def test_a_deploy_key_clones_and_fetches_and_leaves_nothing(
-    host: CheckoutHost, repository: Repository, sshd: Sshd, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, agent: bool
+    host: CheckoutHost,
+    repository: Repository,
+    sshd: Sshd,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    agent: bool,
 ) -> None:
     """It goes to an agent of its own, or, where the host has none, to a file that is gone afterwards."""
     if not agent:

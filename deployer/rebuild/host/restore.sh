@@ -1,8 +1,7 @@
 # shellcheck shell=sh disable=SC2154,SC2015,SC2034
 # The checkout's way back, and the commits that are kept.
 
-restore_checkout() { # as it was; when that cannot be, $unrestored says why
-    unrestored=''
+restore_checkout() { # as it was; false when that cannot be, and standard error says why
     [ -f "$state/undo/checkout" ] || return 0
     {
         IFS= read -r stage && IFS= read -r head && IFS= read -r branch && IFS= read -r target && IFS= read -r before &&
@@ -12,7 +11,7 @@ restore_checkout() { # as it was; when that cannot be, $unrestored says why
     return_credential
     tree=$path
     git_directory=$(in_tree rev-parse --absolute-git-dir) || {
-        unrestored="$path on the host is no git checkout any more"
+        unrestored "$path on the host is no git checkout any more"
         return 1
     }
     end_git || return 1
@@ -20,6 +19,8 @@ restore_checkout() { # as it was; when that cannot be, $unrestored says why
     take_changes_back
     rm -f "$state/undo/checkout"
 }
+
+unrestored() { printf '%s\n' "$1" >&2; } # TEXT: the client repeats what came last
 
 end_git() { # nobody else worked there when we began, so the locks of a killed git are ours
     for _ in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22 23 24 25 26 27 28 29 30; do
@@ -29,38 +30,36 @@ end_git() { # nobody else worked there when we began, so the locks of a killed g
         }
         sleep 1
     done
-    unrestored="git is still at work in $path on the host"
+    unrestored "git is still at work in $path on the host"
     return 1
 }
 
 go_back_to() { # STAGE
     now=$(in_tree rev-parse --quiet --verify HEAD)
-    case $1 in
-    moving)
-        if [ "$now" = "$head" ]; then
-            # The index first: so git knows the files that it had begun to put there, and takes them away itself.
-            in_tree read-tree --reset "$commit" && in_tree read-tree --reset -u "$head" || {
-                unrestored="git cannot put the files of $head back in $path on the host"
-                return 1
-            }
-        elif [ "$now" = "$commit" ]; then
-            step_back || return 1
-        else
-            return 0
-        fi
+    case $1,$now in
+    moving,"$head")
+        # The index first: so git knows the files that it had begun to put there, and takes them away itself.
+        in_tree read-tree --reset "$commit" && put_files_back || return 1
         ;;
-    rebasing)
+    moving,"$commit" | moved,"$commit") step_back || return 1 ;;
+    rebasing,*)
         in_tree rebase --quit 2>/dev/null || rm -rf "$git_directory/rebase-merge" "$git_directory/rebase-apply"
-        in_tree read-tree --reset -u "$head" || {
-            unrestored="git cannot put the files of $head back in $path on the host"
-            return 1
-        }
-        in_tree update-ref --no-deref HEAD "$head"
+        put_files_back && in_tree update-ref --no-deref HEAD "$head" || return 1
         ;;
-    moved) step_back || return 1 ;;
+    *)
+        fact warning "somebody else moved the checkout $path to $now meanwhile, so it was not brought back to $head"
+        return 0
+        ;;
     esac
     put_refs_back && local_submodules "$head" || {
-        unrestored="git cannot bring the branch or the submodules of $path on the host back"
+        unrestored "git cannot bring the branch or the submodules of $path on the host back"
+        return 1
+    }
+}
+
+put_files_back() {
+    in_tree read-tree --reset -u "$head" || {
+        unrestored "git cannot put the files of $head back in $path on the host"
         return 1
     }
 }
@@ -78,7 +77,7 @@ step_back() { # from a whole checkout to the one before it; what was built there
     checked_out --detach "$head" -- && return
     [ "$(in_tree rev-parse HEAD)" != "$head" ] || return 0
     said "$(cat "$work/errors")"
-    unrestored="git cannot check $head out in $path on the host: $said"
+    unrestored "git cannot check $head out in $path on the host: $said"
     return 1
 }
 

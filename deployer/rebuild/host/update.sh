@@ -132,7 +132,7 @@ wait_for_git() { # somebody else's, for some seconds
 }
 
 note_checkout() { # STAGE: what restore_checkout needs to know
-    printf '%s\n' "$1" "$head" "$branch" "$target" "$before" "$commit" "$release" "$stashed" >"$work/checkout" &&
+    printf '%s\n' "$1" "$head" "$branch" "$target" "$before" "$new_head" "$release" "$stashed" >"$work/checkout" &&
         mv -f "$work/checkout" "$state/undo/checkout" || cannot "write to $state on the host"
 }
 
