@@ -23,7 +23,7 @@ import pytest
 from deployer.errors import DeployFailed
 from deployer.host import assemble
 from deployer.plan import Reply
-from deployer.rebuild.services import obstacles, read_services
+from deployer.rebuild.services import Port, Service, Volume, obstacles, read_services
 from deployer.rebuild.space import check_space
 from tests.conftest import need
 from tests.engine import Engine
@@ -70,6 +70,32 @@ services:
     stop_signal: SIGKILL
     container_name: the-bot
     environment: ["TOKEN=${TOKEN}"]
+"""
+EVERYTHING = """
+services:
+  a:
+    image: main:latest
+    build: {context: ., args: {TOKEN: hush}, secrets: [s]}
+    command: ["hush", "}", "hush {"]
+    environment: {"A": "hush\\n      \\"image\\": \\"hush\\"", "image": hush}
+    labels: {image: hush}
+    healthcheck: {test: ["NONE"]}
+    deploy: {mode: replicated, replicas: 3, labels: {replicas: hush}, resources: {limits: {cpus: "0.5"}}}
+    secrets: [s]
+    ports: ["8080:80", "9000-9010:90/udp"]
+    volumes: ["data:/d:ro", "/x", {type: tmpfs, target: /t}]
+    networks: {n: {ipv4_address: 10.9.0.9}}
+    devices: ["/dev/null:/dev/n"]
+    logging: {driver: json-file, options: {image: hush}}
+    stop_grace_period: 90s
+  b:
+    build: .
+    healthcheck: {test: "curl hush", interval: 5s}
+networks: {n: {driver: bridge, driver_opts: {name: hush}}}
+volumes: {data: {driver: local, driver_opts: {o: "password=hush"}}}
+secrets: {s: {environment: HUSH}}
+configs: {c: {content: hush}}
+x-name: hush
 """
 _TAIL = """
 live="" path=$1 app=blog parent=$2 state=$2/state work=$2/work compose_wanted=$3 release=''
@@ -225,6 +251,25 @@ def test_secrets_of_the_compose_file_stay_on_the_host(live: Host) -> None:
     files = [file for file in (live.folder / "host").rglob("*") if file.is_file()]
     assert files
     assert not [file for file in files if SECRET in file.read_text()]
+
+
+@pytest.mark.parametrize("awk", ["awk", "busybox"])
+def test_the_outline_has_what_a_roll_asks_for_and_nothing_secret(host: Host, tmp_path: Path, awk: str) -> None:
+    """Whatever the file has, in whichever place; by any awk."""
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / "awk").symlink_to(need(awk, "to run the host's program"))
+    host.variables = {"PATH": f"{tmp_path}/bin:{os.environ['PATH']}", "HUSH": "hush"}
+    host.write("compose.yaml", EVERYTHING)
+    said, _ = host.output("compose_facts")
+    assert b"hush" not in said
+    one, two = read_services(parse(said).text("rendered"))
+    assert one == Service(
+        "a", "main:latest", built=True, replicas=3, mode="replicated",
+        ports=(Port("8080", "80"), Port("9000-9010", "90", "udp")),
+        volumes=(Volume("volume", "data", "/d", read_only=True), Volume("volume", "", "/x"), Volume("tmpfs", "", "/t")),
+        devices=("/dev/null",), networks=("n",), addresses=("10.9.0.9",), stop_grace_period="1m30s",
+    )  # fmt: skip
+    assert two == Service("b", built=True, networks=("default",), checked=True)
 
 
 def test_every_shell_finds_the_same(live: Host) -> None:
