@@ -18,7 +18,13 @@ NONE = "-"
 _ENVIRONMENT = "DEPLOYER_ENVIRONMENT"  # chooses among what a file says, and there is no file yet
 _OPTIONS = {option.key: option for option in OPTIONS}
 # Stand in for what is not known yet while the rest is checked.
-_ANY: Mapping[str, object] = {"app": "x", "host": ("local",), "static.source": "x", "static.target": "/x/x"}
+_ANY: Mapping[str, object] = {
+    "app": "x",
+    "host": ("local",),
+    "static.source": "x",
+    "static.target": "/x/x",
+    "rebuild.path": "x",
+}
 
 
 class Answers:
@@ -33,12 +39,16 @@ class Answers:
         self.missing: list[str] = []
         given = {key: value for key, value in flags.items() if value not in (None, (), [])}
         named = {name: text for name, text in variables.items() if name != _ENVIRONMENT}
-        _refuse_other_strategies(given, named)
         self.values = {option.key: _of_variable(option, named.get(option.variable, "")) for option in OPTIONS} | given
         self.values = {key: value for key, value in self.values.items() if value not in ("", ())}
         self._empty = {key for key, value in given.items() if value == ""}
         unknown = {key: value for key, value in _ANY.items() if key not in self.values}
         load(None, flags=unknown | given, variables=named, directory=directory)
+
+    @property
+    def strategy(self) -> str:
+        """The chosen one."""
+        return self.text("strategy") or "static"
 
     def text(self, key: str) -> str:
         """The value of an option that holds one text; empty when there is none."""
@@ -84,7 +94,7 @@ class Answers:
             text = text.strip()
             if optional and text in {"", NONE}:
                 return ""
-            given = {option.key: (text,) if option.repeat else text}
+            given = {option.key: (text,) if option.repeat else text, "strategy": self.strategy}
             try:
                 load(None, flags={**_ANY, **given}, variables={}, directory=self._directory)
             except InvalidInput as error:
@@ -97,16 +107,6 @@ class Answers:
             question + choice, default=default, value_proc=check, show_default=bool(proposal), err=True
         )
         return answer
-
-
-def _refuse_other_strategies(given: Mapping[str, object], variables: Mapping[str, str]) -> None:
-    option = _OPTIONS["strategy"]
-    strategy = given.get(option.key) or variables.get(option.variable, "").strip()
-    if strategy == "rebuild":
-        raise InvalidInput(
-            "init knows strategy static only",
-            hint="Copy the [rebuild] table of docs/configuration.md into a deploy.toml of your own.",
-        )
 
 
 def _of_variable(option: Option, text: str) -> object:

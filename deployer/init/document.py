@@ -20,7 +20,7 @@ _OVERLAY = """\
 # A second place for the same site, deployed by `deployer run --environment staging`. It may change any key.
 #[environments.staging]
 #url = "https://staging.example.org/"
-#static = {{ target = {target} }}
+#{elsewhere}
 """
 
 
@@ -37,8 +37,9 @@ def render(values: Mapping[KeyPath, object], hosts: Sequence[Mapping[str, object
         else:
             given = {path[-1]: value for path, value in values.items() if path[:-1] == table}
             sections.append(_section(table, f"[{'.'.join(table)}]", given, _keys(table)))
-    target = str(values.get(("static", "target"), "/www/site"))
-    return "\n".join([*sections, _OVERLAY.format(target=_toml(f"{target}-staging"))])
+    overlaid, key, usual = ("rebuild", "path", "site") if strategy == "rebuild" else ("static", "target", "/www/site")
+    place = _toml(f"{values.get((overlaid, key), usual)}-staging")
+    return "\n".join([*sections, _OVERLAY.format(elsewhere=f"{overlaid} = {{ {key} = {place} }}")])
 
 
 def _hosts(hosts: Sequence[Mapping[str, object]]) -> list[str]:

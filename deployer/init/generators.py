@@ -11,13 +11,12 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from deployer.init import toolchains
+from deployer.init.makefile import find_makefile, has_target, read_text
 from deployer.init.packages import build_command
 from deployer.init.site import Site, Step
 
 __all__ = ["detect"]
 
-_LARGEST = 1 << 20  # bytes of a configuration file that are looked at
-_MAKEFILES = ("GNUmakefile", "makefile", "Makefile")  # in make's own order
 _BUILT = ("public", "site", "dist", "_site", "build", "output", "html", "docs/_build/html")
 _SCRIPTS = "js mjs cjs ts mts cts".split()
 _PLACEHOLDERS = ("localhost", "127.0.0.1", "example.com", "example.org", "example.net")
@@ -101,7 +100,7 @@ def detect(folder: Path, prefix: str = "") -> tuple[Site, ...]:
 
 def _of_generator(generator: _Generator, folder: Path, prefix: str) -> Site | None:
     for name in generator.files:
-        text = _read(folder / name)
+        text = read_text(folder / name)
         text = _as_lines(text) if text and name.endswith(".json") else text
         if text is None or (generator.must_say and not _has_setting(text, generator.must_say)):
             continue
@@ -119,12 +118,11 @@ def _of_generator(generator: _Generator, folder: Path, prefix: str) -> Site | No
 
 
 def _of_makefile(folder: Path) -> tuple[Site, ...]:
-    for name in _MAKEFILES:
-        text = _read(folder / name)
-        if text is not None:
-            source = next((built for built in _BUILT if (folder / built / "index.html").is_file()), "")
-            return (Site("make", name, source=source, build="make build"),) if _has_target(text, "build") else ()
-    return ()
+    name, text = find_makefile(folder)
+    if not has_target(text, "build"):
+        return ()
+    source = next((built for built in _BUILT if (folder / built / "index.html").is_file()), "")
+    return (Site("make", name, source=source, build="make build"),)
 
 
 def _of_plain_files(folder: Path) -> tuple[Site, ...]:
@@ -133,23 +131,6 @@ def _of_plain_files(folder: Path) -> tuple[Site, ...]:
         if (folder / index).is_file():
             return (Site("plain files", index, source=name),)
     return ()
-
-
-def _has_target(makefile: str, target: str) -> bool:
-    for line in makefile.splitlines():
-        targets, colon, rest = line.partition(":")
-        is_rule = colon and not line.startswith(("\t", "#")) and not rest.lstrip(":").startswith("=")
-        if is_rule and target in targets.split():
-            return True
-    return False
-
-
-def _read(file: Path) -> str | None:
-    try:
-        with file.open("rb") as opened:
-            return opened.read(_LARGEST).decode("utf-8-sig", "replace")
-    except OSError:
-        return None
 
 
 def _as_lines(text: str) -> str:

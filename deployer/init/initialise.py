@@ -16,10 +16,11 @@ from deployer.config import Config, load
 from deployer.errors import InvalidInput
 from deployer.init import document, workflow
 from deployer.init.answers import Answers
+from deployer.init.checkout import Buildable, find_buildable
 from deployer.init.files import write_new
 from deployer.init.generators import detect
 from deployer.init.host_key import check_fingerprint
-from deployer.init.interview import interview, proposed_name
+from deployer.init.interview import Proposals, interview, proposed_name
 from deployer.init.next_steps import next_steps
 from deployer.init.origin import requirement
 from deployer.init.places import DEPLOY_FILE, Places, find_places
@@ -81,7 +82,8 @@ def initialise(invocation: Invocation, wishes: Wishes, variables: Mapping[str, s
         hint = "Write the file first, then add a table [environments.NAME] to it."
         raise InvalidInput("init knows no environments", hint=hint)
     fingerprints = tuple(check_fingerprint(text) for text in wishes.fingerprints)
-    work = _Work(find_places(invocation.file), invocation, wishes)
+    strategy = invocation.flags.get("strategy") or variables.get("DEPLOYER_STRATEGY", "").strip()
+    work = _Work(find_places(invocation.file), invocation, wishes, rebuilds=strategy == "rebuild")
     work.see_what_is_there()
     if work.takes_file:
         work.describe(variables, fingerprints)
@@ -96,8 +98,10 @@ def initialise(invocation: Invocation, wishes: Wishes, variables: Mapping[str, s
 class _Work:
     """One run: the places, what was found there, what is to be written, and what came of it."""
 
-    def __init__(self, places: Places, invocation: Invocation, wishes: Wishes) -> None:
+    def __init__(self, places: Places, invocation: Invocation, wishes: Wishes, *, rebuilds: bool) -> None:
         self.places = places
+        self._rebuilds = rebuilds
+        self._buildable = Buildable()
         self.config: Config | None = None
         self._invocation = invocation
         self._wishes = wishes
@@ -126,6 +130,15 @@ class _Work:
             raise InvalidInput(f"{' and '.join(names)} {verb} there already; nothing was written", hint=hint)
         for name in names:
             self._say(f"{name} is there already and stays as it is")
+        self._buildable = find_buildable(self.places.folder)
+        if not self._rebuilds:
+            self._find_site()
+        elif self._buildable.evidence:
+            self._say(f"Found: {', '.join(self._buildable.evidence)}")
+        elif self.takes_file:
+            self._say("Found no Makefile and no Compose file")
+
+    def _find_site(self) -> None:
         prefix = f"{self.places.within}/" if self.places.within else ""
         sites = detect(self.places.folder, prefix)
         if sites:
@@ -135,6 +148,8 @@ class _Work:
             self._say(f"Found: {self._site.generator} ({self._site.evidence}){also}")
         elif self.takes_file:
             self._say("Found no generator that init knows, and no index.html")
+        if self.takes_file and self._buildable.up:
+            self._say("For a server that builds and starts it by itself: deployer init --strategy rebuild")
 
     def _taken(self) -> list[Path]:
         taken = [] if self.takes_file else [self.places.file]
@@ -146,9 +161,13 @@ class _Work:
         """Ask for what deploy.toml needs."""
         answers = Answers(self._invocation.flags, variables, self.places.here, interactive=self._interactive)
         name = proposed_name(self.places.name)
-        described = interview(answers, self._site, name, self.places.folder, fingerprints)
+        proposals = Proposals(name, self._site, self._buildable, self.places.repository.remote)
+        described = interview(answers, proposals, self.places.folder, fingerprints)
         self.config = described.config
         self._texts[self.places.file] = document.render(described.values, described.hosts)
+        if self._rebuilds and not self.config.rebuild.roll:
+            services = [service.name for service in self._buildable.rollable]
+            self._notes += [f"Without downtime: {name}, once rebuild.roll names it with its port" for name in services]
 
     def take_over(self, variables: Mapping[str, str]) -> None:
         """Read the deploy.toml that is there. Raises InvalidInput when it is not right."""
@@ -201,8 +220,9 @@ class _Work:
     def _workflow(self) -> workflow.Workflow:
         config, places = self.config, self.places
         assert config
-        # In an image, the build has what it needs.
-        builds_here = bool(config.static.build) and not config.static.build_image
+        rebuilds = config.strategy == "rebuild"
+        # In an image, the build has what it needs; so has the server.
+        builds_here = bool(config.static.build) and not config.static.build_image and not rebuilds
         return workflow.Workflow(
             app=config.app,
             branch=places.repository.branch,
@@ -210,9 +230,11 @@ class _Work:
             setup=self._site.setup if builds_here else (),
             folder=places.within,
             file="" if places.file.name == DEPLOY_FILE else places.file.name,
-            submodules=(places.top / ".gitmodules").is_file(),
-            history=self._site.history,
+            submodules=not rebuilds and (places.top / ".gitmodules").is_file(),
+            history=not rebuilds and self._site.history,
             lacks_setup=builds_here and not self._site.setup,
+            lends_token=rebuilds and config.rebuild.repository.startswith("https://github.com/"),
+            minutes=60 if rebuilds else 30,
         )
 
     # --- telling ---------------------------------------------------------------------------------------------------------

@@ -11,15 +11,18 @@ from pathlib import Path
 
 import click
 
-from deployer.config import Config, Host
+from deployer.config import OPTIONS, Config, Host
 from deployer.config.checks import Refused, check_not_empty, check_user
-from deployer.config.keys import KEYS, Key, KeyPath
+from deployer.config.keys import KEYS, Key, KeyPath, is_of
 from deployer.errors import ConnectionRefused, InvalidInput
 from deployer.init.answers import Answers
+from deployer.init.checkout import Buildable
 from deployer.init.pinning import Lines, Scanned, check_given, scan_hosts, trusted_lines
+from deployer.init.rebuilding import ask_for_checkout
+from deployer.init.repository import Remote
 from deployer.init.site import Site
 
-__all__ = ["Described", "interview", "proposed_name"]
+__all__ = ["Described", "Proposals", "interview", "proposed_name"]
 
 _SERVER = "Server, as [user@]address[:port]"
 _SSH_PORT = 22
@@ -42,19 +45,30 @@ def proposed_name(text: str) -> str:
     return re.sub("[^a-z0-9]+", "-", text.lower()).strip("-")[:_LONGEST_NAME].rstrip("-")
 
 
-def interview(answers: Answers, site: Site, name: str, folder: Path, fingerprints: Sequence[str]) -> Described:
-    """Ask, or take from flags, what deploy.toml in ``folder`` needs; ``name`` is the proposal for the app.
+@dataclass(frozen=True, slots=True)
+class Proposals:
+    """What was found out: a name for the app, how the site is made here, and how a server would build it."""
+
+    name: str
+    site: Site
+    buildable: Buildable
+    remote: Remote | None
+
+
+def interview(answers: Answers, proposals: Proposals, folder: Path, fingerprints: Sequence[str]) -> Described:
+    """Ask, or take from flags, what deploy.toml in ``folder`` needs.
 
     Raises InvalidInput, and ConnectionRefused for a server that is not there or whose key is not the right one.
     """
-    answers.settle("app", "Name of the app", name)
+    site = proposals.site
+    answers.settle("app", "Name of the app", proposals.name)
     # With a person, at once: a server that is not there is asked for again, and no other answer is lost.
     lines = _ask_for_servers(answers, fingerprints) if answers.interactive else None
     answers.settle("host", _SERVER)
-    answers.settle("static.source", "Directory with the finished site", site.source)
-    answers.settle("static.build", "Command that builds it", site.build, optional=True)
-    target = f"/www/{answers.text('app')}"
-    answers.settle("static.target", "Directory on the server that is served", target, unattended=False)
+    if answers.strategy == "rebuild":
+        ask_for_checkout(answers, proposals.buildable, proposals.remote)
+    else:
+        _ask_for_files(answers, site)
     answers.settle("url", "URL that visitors use", site.url, optional=True)
     if answers.missing and not fingerprints and not {"host.host_key", "host.known_hosts"} & answers.values.keys():
         answers.missing.append("--host-key or --accept-fingerprint")
@@ -64,6 +78,13 @@ def interview(answers: Answers, site: Site, name: str, folder: Path, fingerprint
         lines = _pin(answers, fingerprints)
     config = answers.config()
     return Described(config, _values(answers, config, folder), _hosts(answers, config, folder, lines))
+
+
+def _ask_for_files(answers: Answers, site: Site) -> None:
+    answers.settle("static.source", "Directory with the finished site", site.source)
+    answers.settle("static.build", "Command that builds it", site.build, optional=True)
+    target = f"/www/{answers.text('app')}"
+    answers.settle("static.target", "Directory on the server that is served", target, unattended=False)
 
 
 def _ask_for_servers(answers: Answers, fingerprints: Sequence[str]) -> Lines:
@@ -128,7 +149,9 @@ def _values(answers: Answers, config: Config, folder: Path) -> dict[KeyPath, obj
     """Everything but the hosts, in TOML's types."""
     values = {path: value for path, value in _typed(answers, folder).items() if path[0] != "host"}
     exclude = ("static", "exclude")
-    if exclude not in values and Path(os.path.realpath(config.static.source)) == Path(os.path.realpath(folder)):
+    if answers.strategy != "static" or exclude in values:
+        return values
+    if Path(os.path.realpath(config.static.source)) == Path(os.path.realpath(folder)):
         values[exclude] = list(_NOT_THE_SITE)
     return values
 
@@ -150,8 +173,12 @@ def _host(host: Host, shared: dict[str, object], line: str) -> dict[str, object]
 
 
 def _typed(answers: Answers, folder: Path) -> dict[KeyPath, object]:
-    paths = {path: answers.values.get(key.name) for path, key in KEYS.items() if key.flag}
-    return {path: _as_toml(KEYS[path], value, folder) for path, value in paths.items() if value is not None}
+    found: dict[KeyPath, object] = {}
+    for option in OPTIONS:
+        path, value = option.path(answers.strategy), answers.values.get(option.key)
+        if value is not None and path in KEYS and is_of(answers.strategy, path):
+            found[path] = _as_toml(KEYS[path], value, folder)
+    return found
 
 
 def _as_toml(key: Key, value: object, folder: Path) -> object:

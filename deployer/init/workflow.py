@@ -36,7 +36,7 @@ jobs:
   deploy:
     name: Build and deploy
     runs-on: ubuntu-24.04
-    timeout-minutes: 30
+    timeout-minutes: {minutes}
 {defaults}    steps:
 {steps}"""
 _DEFAULTS = """\
@@ -54,7 +54,8 @@ class Workflow:
     """``folder`` is the one of deploy.toml in the repository (empty: its top), ``file`` its name where that is unusual.
 
     ``requirement`` is what pip installs deployer from; ``submodules`` and ``history`` say what the checkout needs;
-    ``lacks_setup``: there is a build, and nobody knows what it needs.
+    ``lacks_setup``: there is a build, and nobody knows what it needs. With ``lends_token``, the server may read the
+    repository as long as the job runs. ``minutes`` is how long that may take.
     """
 
     app: str
@@ -66,6 +67,8 @@ class Workflow:
     submodules: bool = False
     history: bool = False
     lacks_setup: bool = False
+    lends_token: bool = False
+    minutes: int = 30
 
 
 def render(workflow: Workflow) -> str:
@@ -74,6 +77,7 @@ def render(workflow: Workflow) -> str:
         app=workflow.app,
         branch=re.sub(r"\s", " ", workflow.branch),
         pattern=_text(_pattern(workflow.branch)),
+        minutes=workflow.minutes,
         defaults=_DEFAULTS.format(folder=_text(workflow.folder)) if workflow.folder else "",
         steps="\n".join(line for step in _steps(workflow) for line in _step(step)) + "\n",
     )
@@ -96,7 +100,8 @@ def _steps(workflow: Workflow) -> Iterator[Step]:
         yield _UNKNOWN_SETUP
     yield Step("Install deployer", run=_INSTALL, variables={"REQUIREMENT": workflow.requirement})
     file = {"DEPLOYER_CONFIG": workflow.file} if workflow.file else {}
-    yield Step("Deploy", run="deployer run", variables={"DEPLOYER_KEY": "${{ secrets.SERVER_KEY }}", **file})
+    token = {"DEPLOYER_GITHUB_TOKEN": "${{ github.token }}"} if workflow.lends_token else {}
+    yield Step("Deploy", run="deployer run", variables={"DEPLOYER_KEY": "${{ secrets.SERVER_KEY }}", **token, **file})
 
 
 def _step(step: Step) -> Iterator[str]:

@@ -226,9 +226,3 @@ def test_credentials_in_a_repositorys_url_are_not_shown(tmp_path: Path, reposito
     """They would stand in the journal and on the server."""
     error = refuse(tmp_path, REBUILD, flags={"rebuild.repository": repository})
     assert "hush" not in str(error)
-
-
-def test_init_says_that_it_knows_one_strategy() -> None:
-    """Instead of asking for what a rebuild does not have."""
-    done = CliRunner().invoke(cli.program, ["init", "--strategy", "rebuild", "--path", "blog"])
-    assert (done.exit_code, "init knows strategy static only" in done.output) == (2, True)
