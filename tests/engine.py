@@ -37,6 +37,7 @@ from tests.docker import Docker
 
 __all__ = ["Engine", "engine_for_tests"]
 
+_PREFIX = "engine-"
 _NAMESPACE = "deployer-tests"
 _START_SECONDS = 30.0
 _STOP_SECONDS = 20.0
@@ -46,7 +47,10 @@ class Engine(Docker):
     """One engine, as root, from ``start`` (or ``with``) to ``stop``."""
 
     def __init__(self) -> None:
-        self._directory = Path(tempfile.mkdtemp(prefix="engine-"))  # a socket's path may have 107 bytes only
+        for left in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
+            _remove_when_left(left)
+        self._directory = Path(tempfile.mkdtemp(prefix=_PREFIX))  # a socket's path may have 107 bytes only
+        (self._directory / "owner").write_text(str(os.getpid()), "ascii")
         self._bridge: Bridge | None = None
         self._process: subprocess.Popen[bytes] | None = None
         super().__init__(f"unix://{self._directory}/socket")
@@ -77,10 +81,7 @@ class Engine(Docker):
             if running := self.docker("ps", "--quiet", check=False).split():
                 self.docker("kill", *running, check=False)
             self._end()
-        for line in reversed(Path("/proc/self/mounts").read_text("utf-8", "replace").splitlines()):
-            if line.split()[1].startswith(f"{self._directory}/"):
-                subprocess.run(["umount", "--lazy", line.split()[1]], check=False, capture_output=True)
-        shutil.rmtree(self._directory, ignore_errors=True)
+        _remove(self._directory)
         if self._bridge is not None:
             self._bridge.give_back()
             self._bridge = None
@@ -119,6 +120,27 @@ class Engine(Docker):
             self._process.kill()
             self._process.wait()
         self._process = None
+
+
+def _remove_when_left(directory: Path) -> None:
+    """Remove what tests that were killed have left, once their engine has ended, too."""
+    try:
+        owners = [
+            (directory / name).read_text("ascii").strip()
+            for name in ("owner", "pidfile")
+            if (directory / name).exists()
+        ]
+    except OSError:
+        return
+    if owners and not any(Path("/proc", owner).exists() for owner in owners):
+        _remove(directory)
+
+
+def _remove(directory: Path) -> None:
+    for line in reversed(Path("/proc/self/mounts").read_text("utf-8", "replace").splitlines()):
+        if line.split()[1].startswith(f"{directory}/"):
+            subprocess.run(["umount", "--lazy", line.split()[1]], check=False, capture_output=True)
+    shutil.rmtree(directory, ignore_errors=True)
 
 
 def engine_for_tests() -> Engine:
