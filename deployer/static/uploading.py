@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
 from deployer.parallel import together
-from deployer.plan import Request, Step, step_name
+from deployer.plan import Body, Request, Step, step_name
 from deployer.ports import Answer, Reporter
 from deployer.release import ReleaseName
 from deployer.static import requests
 from deployer.static.changes import Base, Changes
 from deployer.static.facts import Facts
 from deployer.static.manifest import Entry, Manifest, encode
+from deployer.static.once import Frames, Once, Shelf
 from deployer.static.patching import NOTHING, Candidate, Known, Mend, Patch, Patches, ask, candidates, wire_bytes
 from deployer.static.retain import Retained
 from deployer.static.retain import encode as encode_retained
@@ -85,12 +86,11 @@ def uploads(source: Path, parts: Sequence[Part], *, signing: bool) -> tuple[Uplo
         sizes = [entry.size for entry in part.made.wanted.files]
         return ask(part.answer.session, part.facts.signatures, wire[id(part.made)], sizes)
 
-    keys = [
-        (id(part.made), known) for part, known in zip(parts, together([partial(asked, p) for p in parts]), strict=True)
-    ]
+    everywhere = zip(parts, together([partial(asked, part) for part in parts]), strict=True)
+    keys = [(id(part.made), known, part.facts.codec) for part, known in everywhere]
     hosts = Counter(keys)
     signer = Signing(source, max((part.made.changes.sent for part in parts), key=len).values())
-    found: dict[tuple[int, Known], Upload] = {}
+    found: dict[tuple[int, Known, str], Upload] = {}
     for part, key in zip(parts, keys, strict=True):
         if key not in found:
             found[key] = Upload(source, part.made, signer, files[key[0]], key[1], hosts=hosts[key])
@@ -98,7 +98,7 @@ def uploads(source: Path, parts: Sequence[Part], *, signing: bool) -> tuple[Uplo
 
 
 class Upload:
-    """A release for all ``hosts`` (their number) that have the same base, of which they know the same.
+    """A release for all ``hosts`` (their number) that have the same base and codec, and of which they know the same.
 
     Without ``signing``, they get no signatures. ``files`` are rebuilt as far as the host's signatures are ``known``.
     """
@@ -116,6 +116,9 @@ class Upload:
         self._source = source
         self._made = made
         self._signing = signing
+        self._hosts = hosts
+        self._shelf = Shelf()
+        self._bodies: dict[int, Once] = {}
         self._signatures = decode(known.data) if known.data is not None else None
         # A damaged store is made anew.
         self._renewing = known.outgrown or (known.data is not None and self._signatures is None)
@@ -131,7 +134,7 @@ class Upload:
         made, changes = self._made, self._made.changes
         tree = Tree(made.whole, changes, self._record, made.modified, facts.codec)
         begin = requests.remove(Names(changes.gone)) if changes.copying else requests.discard()
-        sending = _Sending(self._source, made, self._signing, facts, reporter, totals)
+        sending = _Sending(self._source, made, self._signing, facts, reporter, totals, self._once)
         return (
             Step(
                 "upload",
@@ -147,6 +150,16 @@ class Upload:
                 ),
             ),
         )
+
+    def _once(self, number: int, contents: Contents) -> Body:
+        """The batch of that number, as it is sent to each of the hosts."""
+        if self._hosts == 1:
+            return contents
+        if number not in self._bodies:
+            self._bodies[number] = Once(
+                lambda progress: replace(contents, progress=progress).chunks(), self._hosts, self._shelf
+            )
+        return Frames(self._bodies[number], contents.progress)
 
     def _record(self) -> dict[str, bytes]:
         return self._made.record() | self._signed()
@@ -172,6 +185,7 @@ class _Sending:
         facts: Facts,
         reporter: Reporter,
         totals: dict[str, int],
+        once: Callable[[int, Contents], Body],
     ) -> None:
         self._source = source
         self._made = made
@@ -179,6 +193,7 @@ class _Sending:
         self._facts = facts
         self._reporter = reporter
         self._totals = totals
+        self._once = once
         self._stamp = time.strftime("%Y%m%d%H%M.%S", time.gmtime(made.modified))
         self._total = sum(entry.size for entry in made.changes.sent.values())
         self._before = 0
@@ -193,8 +208,8 @@ class _Sending:
             changes = replace(changes, sent={n: e for n, e in changes.sent.items() if n not in patches.sent})
         copied = changes.copied
         if changes.sent or copied or mend is None:
-            for batch in batches(changes):
-                yield requests.contents(codec, self._stamp, self._contents(copied, batch))
+            for number, batch in enumerate(batches(changes)):
+                yield requests.contents(codec, self._stamp, self._once(number, self._contents(copied, batch)))
                 copied = {}
         if mend is not None:
             yield requests.contents(codec, self._stamp, mend)
