@@ -1,7 +1,7 @@
 # shellcheck shell=sh disable=SC2086
 # When a new container is ready: by its health check, or by an answer over HTTP from the host; then a time to prove itself.
 
-slowest=0
+slowest=0 web_client=''
 
 ask_status() { # ADDRESS PORT PATH HOST: sets $answered to the status of an answer, or to nothing. No redirect is followed.
     [ "$web_client" ] || web_tool
