@@ -339,6 +339,21 @@ def test_a_checkout_that_was_moved_keeps_its_containers(live: Host) -> None:
     assert (facts.text("project"), len(facts.every("container"))) == ("checkout", 1)
 
 
+def test_another_checkout_with_a_folder_of_the_same_name_is_not_ours(live: Host) -> None:
+    """One project for Compose, but neither its containers nor its images are touched or counted."""
+    other = live.folder / "other" / "checkout"
+    other.mkdir(parents=True)
+    (other / "compose.yaml").write_text("services: {job: {image: job:latest, init: true, command: [sleep, '6000']}}")
+    live.build("1", "job:latest")
+    live.engine.compose(other, "up", "--detach")
+    facts = live.facts()
+    assert [text.split()[0] for name in ("container", "image") for text in facts.every(name)] == ["blog", "blog"]
+    live.run("remember_images")
+    moved = live.build("2", "job:latest")
+    live.run("restore_images")
+    assert live.image("job:latest") == moved
+
+
 def test_two_projects_of_one_file_are_told(live: Host) -> None:
     """The one with more containers that run is ours; containers of `docker compose run` are nobody's."""
     live.engine.compose(live.path, "-p", "second", "up", "--detach", "--no-build")

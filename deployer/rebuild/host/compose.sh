@@ -5,7 +5,7 @@
 # digest of it without all those go to the client, nothing goes into files.
 
 compose_file='' compose_files='' compose_directory='' compose_environment='' compose_home=/ composer='' project='' native=''
-compose_wanted='' compose_error='' compose_version='' containers='' rendered='' unset_variables='' others=''
+compose_wanted='' compose_error='' compose_version='' compose_containers='' rendered='' unset_variables='' others=''
 # https://docs.docker.com/compose/install/linux/ and what distributions make of it.
 plugins='/usr/local/lib/docker /usr/local/libexec/docker /usr/lib/docker /usr/libexec/docker'
 
@@ -268,7 +268,7 @@ find_compose() { # everything that `compose` needs; false when there is no Compo
 warn_of_differences() { # where Compose would run another reference than what runs: `make up` may export what we do not have
     told=''
     while IFS=' ' read -r its_service its_reference _; do
-        its_former=$(printf '%s\n' "$containers" | awk -v service="$its_service" '$1 == service && $5 == "running" { print $7; exit }')
+        its_former=$(printf '%s\n' "$compose_containers" | awk -v service="$its_service" '$1 == service && $5 == "running" { print $7; exit }')
         case $its_reference in
         *: | '') ;;
         "$its_former") continue ;;
@@ -319,26 +319,30 @@ rendered_facts() { # and finds the containers, for which the project has to be k
         fact warning "containers of two Compose projects, $project and $others, come from $compose_file: deployer minds $project only; docker compose -p $others down removes the others"
 }
 
-find_containers() { # sets $containers: lines of SERVICE NAME ID IMAGE_ID STATE HEALTH REFERENCE PLACE
-    containers=''
+find_containers() { # sets $compose_containers: lines of SERVICE NAME ID IMAGE_ID STATE HEALTH REFERENCE PLACE FOLDER
+    # Two checkouts with folders of one name, such as docker/, are one project for Compose: the other's services are not ours.
+    its_services=$(printf '%s\n' "$rendered" | references | cut -d ' ' -f 1 | tr '\n' ' ')
+    compose_containers=''
     # ".ID", not ".Id": with that one Docker would go by its raw answer, in which a container without a health check has no Health.
     # shellcheck disable=SC2046
     set -- $(quiet_docker ps --all --quiet --no-trunc --filter "label=com.docker.compose.project=$project" --filter label=com.docker.compose.oneoff=False 2>/dev/null)
-    [ $# = 0 ] || containers=$(quiet_docker inspect --format \
-        '{{index .Config.Labels "com.docker.compose.service"}} {{.Name}} {{.ID}} {{.Image}} {{.State.Status}} {{if .State.Health}}{{.State.Health.Status}}{{else}}none{{end}} {{.Config.Image}} {{.HostnamePath}}' \
-        "$@" 2>/dev/null | sed 's, /, ,' | sort)
+    [ $# = 0 ] || compose_containers=$(quiet_docker inspect --format \
+        '{{index .Config.Labels "com.docker.compose.service"}} {{.Name}} {{.ID}} {{.Image}} {{.State.Status}} {{if .State.Health}}{{.State.Health.Status}}{{else}}none{{end}} {{.Config.Image}} {{.HostnamePath}} {{index .Config.Labels "com.docker.compose.project.working_dir"}}' \
+        "$@" 2>/dev/null | sed 's, /, ,' | sort |
+        awk -v services=" $its_services" -v folder=" ${compose_directory:-/}" '
+        index(services, " " $1 " ") || substr($0, length($0) - length(folder) + 1) == folder')
 }
 
 container_facts() { # of what find_containers has found
     images='' place=''
-    while IFS=' ' read -r its_service its_name its_id its_image its_state its_health its_reference its_place; do
+    while IFS=' ' read -r its_service its_name its_id its_image its_state its_health its_reference its_place _; do
         [ "$its_service" ] || continue
         fact container "$its_service $its_name $its_id $its_image $its_state $its_health"
         place=$its_place
         [ "$its_state" = running ] || continue
         case $images in *"$newline$its_service "*) ;; *) images="$images$newline$its_service $its_image $its_reference" ;; esac
     done <<CONTAINERS
-$containers
+$compose_containers
 CONTAINERS
     sizes=$(image_sizes "$images")
     while IFS=' ' read -r its_service its_image its_reference; do
@@ -386,7 +390,7 @@ list_references() { # SERVICE REFERENCE of what Compose would run, or, where it 
     if [ "$rendered" ]; then
         printf '%s\n' "$rendered" | references
     else
-        printf '%s\n' "$containers" | awk '$5 == "running" && $7 !~ /^sha256:/ && !seen[$1]++ { print $1, $7 }'
+        printf '%s\n' "$compose_containers" | awk '$5 == "running" && $7 !~ /^sha256:/ && !seen[$1]++ { print $1, $7 }'
     fi
 }
 
@@ -416,7 +420,7 @@ remember_images() { # before the build: what every reference stands for
     find_containers
     {
         # A live container's image comes first, whatever its reference stands for by now: that is what serves.
-        printf '%s\n' "$containers" | awk '$5 == "running" && $7 !~ /^sha256:|@/ { print $4, $7 }'
+        printf '%s\n' "$compose_containers" | awk '$5 == "running" && $7 !~ /^sha256:|@/ { print $4, $7 }'
         list_references | while IFS=' ' read -r _ its_reference _; do
             case $its_reference in *@*) continue ;; esac
             its_image=$(image_of "$its_reference") || its_image='-'
@@ -471,7 +475,7 @@ tag_images() { # RELEASE
         renew
         quiet_docker tag "$its_image" "$its_tag" || fail failed "docker tag $its_image $its_tag failed on the host"
         changed=' changed'
-        case $newline$containers in *"$newline$its_service "*" $its_image running "*) changed='' ;; esac
+        case $newline$compose_containers in *"$newline$its_service "*" $its_image running "*) changed='' ;; esac
         fact image "$its_service $its_image $its_reference$changed"
     done <<REFERENCES
 $(list_references)
