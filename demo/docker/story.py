@@ -49,6 +49,8 @@ def _first_deploys(told: Telling, stage: Stage) -> None:
     )
     told.environment["DEPLOYER_URL"] = f"{stage.url}blog/"
     told.deployer(stage.author / "blog", "proxy", "adopt", "--yes")
+    told.narrate("The first run makes a release of what runs, to which a rollback can return. Its container stays.")
+    told.deployer(stage.author / "blog", "run", "--quiet")
 
 
 @contextlib.contextmanager
@@ -88,7 +90,7 @@ def _deploy_both(told: Telling, stage: Stage) -> None:
 def _break(told: Telling, stage: Stage) -> None:
     told.act("A version that does not start")
     stage.publish("Break the blog", {"blog.py": BROKEN})
-    told.deployer(stage.author / "blog", "run", expected=FAILED)
+    told.deployer(stage.author / "blog", "run", "--quiet", expected=FAILED)
     told.narrate(f"Exit code {FAILED}, as it has to be: the new container never counted, and the old one serves.")
     stage.wait_for("blog/second", "A post")
 
