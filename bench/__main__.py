@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from bench import contenders, hosts, huge, limits, report
+from bench import contenders, hosts, huge, limits, report, slow
 from bench.cases import BARE_SSH, CASES, LINK_RATE, ROUND_TRIP, Case, checks
 from bench.contenders import DEPLOYER, Contender
 from bench.machine import mood
@@ -26,7 +26,7 @@ __all__ = ["main"]
 ROOT = Path(__file__).resolve().parent.parent
 PAGE = ROOT / "docs" / "benchmarks.md"
 QUICK = Shape(pages=800, binaries=200)
-SPECIAL = ("scp", "hosts", "huge", "big", "imports")
+SPECIAL = ("scp", "slow", "hosts", "huge", "big", "imports")
 SCP_FILES = 200
 BIG_SIZE = 4 * 1024**3
 
@@ -112,6 +112,9 @@ class Bench:
 
     def _large_sections(self) -> Iterator[str]:
         """Those that need room: what each of them makes is removed after it."""
+        if "slow" in self.cases:
+            with tempfile.TemporaryDirectory(dir=self.folder) as name:
+                yield slow.section(Path(name), self.server, self.site.shape.pages, self.runs)
         if "hosts" in self.cases:
             with tempfile.TemporaryDirectory(dir=self.folder) as name:
                 yield hosts.section(self.site, Path(name), self.runs)
