@@ -14,7 +14,7 @@ from typing import Any
 
 from deployer.errors import DeployFailed
 
-__all__ = ["Port", "Service", "Volume", "cautions", "obstacles", "read_services", "remarks"]
+__all__ = ["DATABASES", "Port", "Service", "Volume", "cautions", "obstacles", "read_services", "remarks"]
 
 # They lock, or ruin, a data directory that two of them use.
 DATABASES = frozenset(

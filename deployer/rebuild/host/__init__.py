@@ -16,6 +16,8 @@ PARTS = (
     "update.sh",
     "restore.sh",
     "compose.sh",
+    "project.sh",
+    "images.sh",
     "proxy.sh",
     "containers.sh",
     "ready.sh",

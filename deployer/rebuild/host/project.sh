@@ -1,0 +1,125 @@
+# shellcheck shell=sh disable=SC2154,SC2015
+# What runs of the Compose project, and what Compose would run: the facts of Docker before and during a deploy.
+
+find_compose() { # everything that `compose` needs; false when there is no Compose file, Docker or Compose to go by
+    find_compose_file
+    [ "$compose_file" ] || return 1
+    [ "$composer" ] || find_composer || return 1
+    find_project
+}
+
+warn_of_differences() { # where Compose would run another reference than what runs: `make up` may export what we do not have
+    told=''
+    while IFS=' ' read -r its_service its_reference _; do
+        its_former=$(printf '%s\n' "$compose_containers" | awk -v service="$its_service" '$1 == service && $5 == "running" { print $7; exit }')
+        case $its_reference in
+        *: | '') ;;
+        "$its_former") continue ;;
+        *) [ "$its_former" ] || continue ;;
+        esac
+        told="$told, $its_service ($its_reference${its_former:+ instead of $its_former})"
+    done <<REFERENCES
+$(printf '%s\n' "$rendered" | references)
+REFERENCES
+    [ -z "$told" ] || [ -z "$unset_variables" ] ||
+        fact warning "the Compose file needs ${unset_variables% }, not set where deployer runs docker compose, which would run other images: ${told#, }; write it into .env beside the Compose file, or use a fixed tag there"
+}
+
+compose_facts() { # needs $compose_wanted: the configured file, or nothing
+    live_image_facts
+    find_compose_file || fact compose_error "$compose_error"
+    fact compose_file "$compose_file"
+    # A checkout without a Compose file needs no Docker.
+    [ "$compose_file" ] || return 0
+    http_tool=''
+    for tool in curl wget python3 perl; do
+        [ "$http_tool" ] || ! command -v "$tool" >/dev/null 2>&1 || http_tool=$tool
+    done
+    fact http_tool "$http_tool"
+    docker_facts
+    [ "$engine" = ok ] || return 0
+    find_composer || return 0
+    fact compose "$compose_version"
+    find_project
+    rendered_facts
+    container_facts
+}
+
+rendered_facts() { # and finds the containers, for which the project has to be known
+    if render; then
+        find_containers
+        raw_fact rendered "$(printf '%s\n' "$rendered" | outline)"
+        fact rendered_hash "$rendered_hash"
+        for variable in $unset_variables; do fact unset "$variable"; done
+        warn_of_differences
+    else
+        find_containers
+        raw_fact rendered ''
+        fact compose_error "$compose_error"
+    fi
+    fact project "$project"
+    [ -z "$others" ] ||
+        fact warning "containers of two Compose projects, $project and $others, come from $compose_file: deployer minds $project only; docker compose -p $others down removes the others"
+}
+
+find_containers() { # sets $compose_containers: lines of SERVICE NAME ID IMAGE_ID STATE HEALTH REFERENCE PLACE FOLDER
+    # Two checkouts with folders of one name, such as docker/, are one project for Compose: the other's services are not ours.
+    its_services=$(printf '%s\n' "$rendered" | references | cut -d ' ' -f 1 | tr '\n' ' ')
+    compose_containers=''
+    # ".ID", not ".Id": with that one Docker would go by its raw answer, in which a container without a health check has no Health.
+    # shellcheck disable=SC2046
+    set -- $(quiet_docker ps --all --quiet --no-trunc --filter "label=com.docker.compose.project=$project" --filter label=com.docker.compose.oneoff=False 2>/dev/null)
+    [ $# = 0 ] || compose_containers=$(quiet_docker inspect --format \
+        '{{index .Config.Labels "com.docker.compose.service"}} {{.Name}} {{.ID}} {{.Image}} {{.State.Status}} {{if .State.Health}}{{.State.Health.Status}}{{else}}none{{end}} {{.Config.Image}} {{.HostnamePath}} {{index .Config.Labels "com.docker.compose.project.working_dir"}}' \
+        "$@" 2>/dev/null | sed 's, /, ,' | sort |
+        awk -v services=" $its_services" -v folder=" ${compose_directory:-/}" '
+        index(services, " " $1 " ") || substr($0, length($0) - length(folder) + 1) == folder')
+}
+
+container_facts() { # of what find_containers has found
+    images='' place=''
+    while IFS=' ' read -r its_service its_name its_id its_image its_state its_health its_reference its_place _; do
+        [ "$its_service" ] || continue
+        fact container "$its_service $its_name $its_id $its_image $its_state $its_health"
+        place=$its_place
+        [ "$its_state" = running ] || continue
+        case $images in *"$newline$its_service "*) ;; *) images="$images$newline$its_service $its_image $its_reference" ;; esac
+    done <<CONTAINERS
+$compose_containers
+CONTAINERS
+    sizes=$(image_sizes "$images")
+    while IFS=' ' read -r its_service its_image its_reference; do
+        [ ! "$its_service" ] || fact image "$its_service $its_image $its_reference $(size_of "$its_image")"
+    done <<IMAGES
+$images
+IMAGES
+    space_facts
+}
+
+image_sizes() { # lines of SERVICE IMAGE_ID ...: lines of IMAGE_ID BYTES
+    # shellcheck disable=SC2046
+    set -- $(printf '%s\n' "$1" | while IFS=' ' read -r _ its_image _; do [ ! "$its_image" ] || printf '%s\n' "$its_image"; done | sort -u)
+    [ $# = 0 ] || quiet_docker image inspect --format '{{.Id}} {{.Size}}' "$@" 2>/dev/null
+}
+
+size_of() { # IMAGE_ID: its bytes, out of $sizes; 0 when Docker has lost it
+    case $newline$sizes in
+    *"$newline$1 "*)
+        size=${sizes#*"$1 "}
+        printf '%s' "${size%%"$newline"*}"
+        ;;
+    *) printf 0 ;;
+    esac
+}
+
+space_facts() { # the free space where Docker keeps its data; nothing when that is on another machine
+    case $place in
+    # A container's own file tells where, four times as fast as docker info (20 and 80 ms, measured).
+    */containers/*) place=${place%/containers/*} ;;
+    *) place=$(quiet_docker info --format '{{.DockerRootDir}}' 2>/dev/null) ;;
+    esac
+    # shellcheck disable=SC2046
+    [ ! -d "$place" ] || set -- $(df -Pk "$place" 2>/dev/null | tail -n 1)
+    [ -z "${4:-}" ] || fact docker_free_kilobytes "$4"
+    fact docker_root "$place"
+}
