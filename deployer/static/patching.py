@@ -8,8 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from deployer.plan import Reply
-from deployer.ports import Session
+from deployer.plan import Reply, Request
 from deployer.static import requests
 from deployer.static.changes import Base, Changes
 from deployer.static.manifest import Entry, Kind
@@ -79,7 +78,7 @@ def wire_bytes(source: Path, files: Sequence[Candidate], codec: str) -> int:
     return total * wire // max(1, read)
 
 
-def ask(session: Session, stored: int, wire: int, sizes: Sequence[int]) -> Known:
+def ask(perform: Callable[[Request], tuple[Reply, ...]], stored: int, wire: int, sizes: Sequence[int]) -> Known:
     """Fetch what the host has ``stored`` (bytes) if that is little against the ``wire`` bytes to gain.
 
     ``sizes`` are those of the release's files, from which follows how much is too much to be of use.
@@ -88,7 +87,7 @@ def ask(session: Session, stored: int, wire: int, sizes: Sequence[int]) -> Known
         return Known(outgrown=True)
     if not stored or wire < WORTH_BYTES + 2 * stored:
         return NOTHING
-    (reply,) = session.perform(requests.signatures())
+    (reply,) = perform(requests.signatures())
     return Known(reply.raw("signatures"))
 
 

@@ -84,7 +84,7 @@ def uploads(source: Path, parts: Sequence[Part], *, signing: bool) -> tuple[Uplo
 
     def asked(part: Part) -> Known:
         sizes = [entry.size for entry in part.made.wanted.files]
-        return ask(part.answer.session, part.facts.signatures, wire[id(part.made)], sizes)
+        return ask(part.answer.session.perform, part.facts.signatures, wire[id(part.made)], sizes)
 
     everywhere = zip(parts, together([partial(asked, part) for part in parts]), strict=True)
     keys = [(id(part.made), known, part.facts.codec) for part, known in everywhere]
