@@ -89,7 +89,7 @@ def _decide(site: _Site, invocation: Invocation, *, yes: bool) -> dict[str, Any]
     adoption = site.adoption
     about = {"adopted": list(adoption.services), "files": [edit.name for edit in adoption.edits]}
     own = f"{site.directory.path}/{own_file(site.config.app)}"
-    if not adoption.services:
+    if not adoption.edits:
         _say(invocation, f"{own} defines every service of rebuild.roll already: there is nothing to adopt.")
         return {**about, "changed": False}
     diff = "".join(edit.diff(site.directory.path) for edit in adoption.edits)

@@ -25,13 +25,17 @@ POLL_SECONDS = 0.02
 
 
 class Traefik:
-    """One Traefik; start and stop it as a context manager. ``directory`` is what it watches."""
+    """One Traefik; start and stop it as a context manager. ``directory`` is what it watches.
 
-    def __init__(self, directory: Path, state: Path, *, base_path: str = "") -> None:
+    ``throttle`` is how long it is deaf after a change: its default is 2 s, for which most tests need not wait.
+    """
+
+    def __init__(self, directory: Path, state: Path, *, base_path: str = "", throttle: str = "200ms") -> None:
         self.directory = directory
         self.port = 0
         self.api_port = 0
         self._base_path = base_path
+        self._throttle = throttle
         self._log = state / "traefik.log"
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -91,6 +95,7 @@ class Traefik:
                     "--api.insecure=true",
                     *([f"--api.basepath={self._base_path}"] if self._base_path else []),
                     f"--providers.file.directory={self.directory}",
+                    f"--providers.providersthrottleduration={self._throttle}",
                     "--global.checknewversion=false",
                     "--global.sendanonymoususage=false",
                 ],

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from deployer.errors import InvalidInput
-from deployer.rebuild.traefik import Roll, at_rest, make_template, own_services
+from deployer.rebuild.traefik import Roll, at_rest, has_stamps, make_template, own_services
 from deployer.rebuild.watched import ConfigFile, Definition, Directory, order, own_file, servers_of
 
 if TYPE_CHECKING:
@@ -37,17 +37,21 @@ class Edit:
 
 @dataclass(frozen=True, slots=True)
 class Adoption:
-    """What is to be written: deployer's own file first, out of ``template``, and then the files that services leave."""
+    """What is to be written: deployer's own file first, out of ``template``, and then the files that services leave.
+
+    ``unfinished`` says that deployer's file was written last by an adoption or a deploy that was killed.
+    """
 
     own: Edit
     template: str
     originals: tuple[Edit, ...]
     services: tuple[str, ...]
+    unfinished: bool = False
 
     @property
     def edits(self) -> tuple[Edit, ...]:
         """All files that change, in the order in which they are written."""
-        return (self.own, *self.originals) if self.services else ()
+        return (self.own, *self.originals) if self.services or self.unfinished else ()
 
 
 @dataclass(slots=True)
@@ -60,7 +64,7 @@ class _Moves:
 
 
 def plan_adoption(directory: Directory, app: str, roll: Roll, *, entry_point: str = "") -> Adoption:
-    """Make deployer's file the only one that defines the services of ``roll``; with no ``services`` it is so already.
+    """Make deployer's file the only one that defines the services of ``roll``; with no ``edits`` it is so already.
 
     Raises InvalidInput where that has to be done by hand.
     """
@@ -80,7 +84,7 @@ def plan_adoption(directory: Directory, app: str, roll: Roll, *, entry_point: st
     template = make_template(directory, app, roll, moves.services, entry_point=entry_point)
     edit = Edit(own_file(app), own.text if own else None, at_rest(template))
     originals = tuple(_leave(directory, name, names) for name, names in moves.leaving.items())
-    return Adoption(edit, template, originals, tuple(moves.moved))
+    return Adoption(edit, template, originals, tuple(moves.moved), has_stamps(own, app))
 
 
 def _move(directory: Directory, own: str, service: str, port: int, moves: _Moves) -> None:
@@ -148,7 +152,7 @@ def _leave(directory: Directory, name: str, services: Sequence[str]) -> Edit:
     after = without_services(file.text, services)
     if after is None or not _as_wanted(file, services, after):
         raise InvalidInput(
-            f"deployer cannot take {', '.join(services)} out of {directory.path}/{name} without touching what else is there",
+            f"{', '.join(services)} cannot be taken out of {directory.path}/{name} without touching what else is there",
             hint="Move it by hand: deployer's own file takes it as it is, and the services' blocks are removed here.",
         )
     return Edit(name, file.text, after)

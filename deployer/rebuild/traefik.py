@@ -14,9 +14,18 @@ from urllib.parse import quote
 from deployer.config import Config
 from deployer.errors import InvalidInput
 from deployer.plan import Reply
-from deployer.rebuild.watched import Directory, Server, member, own_file, read_directory, servers_of, unusable
+from deployer.rebuild.watched import (
+    ConfigFile,
+    Directory,
+    Server,
+    member,
+    own_file,
+    read_directory,
+    servers_of,
+    unusable,
+)
 
-__all__ = ["Roll", "at_rest", "check_ready", "make_template", "own_file", "own_services", "template_for"]
+__all__ = ["Roll", "at_rest", "check_ready", "has_stamps", "make_template", "own_file", "own_services", "template_for"]
 
 Roll = Sequence[tuple[str, int]]
 """Compose services that are replaced container by container, each with the port that Traefik sends requests to."""
@@ -56,6 +65,12 @@ def own_services(directory: Directory, app: str) -> dict[str, Any]:
     own = directory.file(own_file(app))
     services = member(member(own.data, "http") if own else None, "services")
     return {str(name): options for name, options in (services or {}).items() if not _passing(app, str(name))}
+
+
+def has_stamps(own: ConfigFile | None, app: str) -> bool:
+    """Whether deployer's file still holds what an acknowledgement needed, so that nobody saw its last writing through."""
+    http = member(own.data, "http") if own else None
+    return any(_passing(app, str(name)) for kind in ("routers", "services") for name in member(http, kind) or ())
 
 
 def _passing(app: str, name: str) -> bool:

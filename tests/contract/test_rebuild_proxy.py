@@ -37,6 +37,7 @@ do_serve() { IFS= read -r service; IFS= read -r names; printf '%s' "$names" | tr
 do_point() { proxy_point || fail failed "$proxy_why"; }
 do_steady() { proxy_steady || fail failed "$proxy_why"; }
 do_acknowledge() { IFS= read -r seconds; proxy_acknowledge $seconds || fail failed "$proxy_why"; }
+do_full() { ln -s /dev/full "$work/proxy"; }
 do_die() { proxy_point; kill -KILL $$; }
 finish() { [ "$held" ] && [ -d "$work" ] || return 0; unlock; }
 trap finish EXIT
@@ -123,9 +124,9 @@ def own_file(*names: str, more: str = "") -> str:
 
 
 @pytest.fixture
-def traefik(watched: Path, tmp_path: Path) -> Iterator[Traefik]:
+def traefik(watched: Path, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Traefik]:
     need("traefik", "to see what it makes of the file", present=traefik_program() is not None)
-    with Traefik(watched, tmp_path) as server:
+    with Traefik(watched, tmp_path, throttle=getattr(request, "param", "200ms")) as server:
         server.wait_for("blog", f"http://{SERVICE}:8000")
         yield server
 
@@ -197,6 +198,7 @@ def test_a_kill_leaves_names_that_serve(proxied: Host, traefik: Traefik) -> None
     assert traefik.servers("blog") == [f"http://{SERVICE}:8000"]
 
 
+@pytest.mark.parametrize("traefik", ["2s"], indirect=True)
 def test_an_acknowledgement_is_of_this_writing(proxied: Host, traefik: Traefik) -> None:
     """Where the same names are wanted again, the acknowledgement still waits until Traefik has read the file anew.
 
@@ -211,6 +213,16 @@ def test_an_acknowledgement_is_of_this_writing(proxied: Host, traefik: Traefik) 
     for _ in range(30):
         assert traefik.servers("blog") == [f"http://{OLD}:8000"]
         time.sleep(0.1)
+
+
+def test_a_full_disk_leaves_the_file_as_it_was(proxied: Host) -> None:
+    """What cannot be written whole is not put in its place."""
+    proxied.hand_over((SERVICE, 8000))
+    before = proxied.own.read_text()
+    proxied.ask("full")
+    with pytest.raises(DeployFailed, match="cannot write to .* on the host"):
+        proxied.ask("point")
+    assert proxied.own.read_text() == before
 
 
 def test_a_malformed_file_is_named_when_nothing_is_read(proxied: Host) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -44,7 +45,7 @@ class Server:
             f'app = "blog"\nstrategy = "rebuild"\nhost = "local"\n'
             f'[rebuild]\npath = "{self.folder / "checkout"}"\nroll = ["{SERVICE}:{self.port}"]\n'
             f'[traefik]\ndirectory = "{self.directory}"\napi = "{self.traefik.api if api is None else api}"\n'
-            f'entry_point = "{entry_point}"\ntimeout = 5\n'
+            f'entry_point = "{entry_point}"\ntimeout = 3\n'
         )
 
     def adopt(self, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -82,19 +83,22 @@ http:
 
 
 @pytest.fixture
-def server(tmp_path: Path) -> Iterator[Server]:
+def server(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Server]:
     need("traefik", "to serve while its files are rewritten", present=traefik_program() is not None)
     directory = tmp_path / "conf"
     directory.mkdir()
     with backend("blog") as port:
         (directory / "routers.yml").write_text(routers(port))
-        with Traefik(directory, tmp_path) as traefik:
+        with Traefik(directory, tmp_path, throttle=getattr(request, "param", "200ms")) as traefik:
             traefik.wait_for("blog", f"http://{SERVICE}:{port}")
             found = Server(tmp_path, directory, traefik, port)
             found.configure()
             yield found
 
 
+# As it is by default, two seconds and all.
+@pytest.mark.slow
+@pytest.mark.parametrize("server", ["2s"], indirect=True)
 def test_no_visitor_notices_that_a_service_moves(server: Server) -> None:
     """Under load, the service goes from one file into the other, and every request is answered well."""
     with Load(server.traefik.port) as load:
@@ -167,3 +171,35 @@ def test_the_entry_point_is_enough(server: Server) -> None:
     assert done.returncode == 0, done.stderr
     assert server.traefik.servers("blog") == [f"http://{SERVICE}:{server.port}"]
     assert "routers" not in server.own.read_text()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("server", ["2s"], indirect=True)
+@pytest.mark.parametrize("delay", [0.6, 2.2])
+def test_an_adoption_that_is_killed_is_finished_by_the_next(delay: float, server: Server) -> None:
+    """Client and host die together at some moment after the lock: no request fails, and running it again converges."""
+    lock = server.folder / ".deployer" / "checkout" / "state" / "lock"
+    command = [sys.executable, "-m", "deployer", "proxy", "adopt", "--yes"]
+    with Load(server.traefik.port) as load:
+        with subprocess.Popen(
+            command, cwd=server.folder, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, start_new_session=True
+        ) as process:
+            load.wait_for(lambda: any(lock.glob("*/owner")))
+            time.sleep(delay)
+            shells = [int(owner.read_text().split()[0]) for owner in lock.glob("*/owner")]
+            for pid in (process.pid, *shells):
+                os.kill(pid, signal.SIGKILL)
+        done = server.adopt("--yes")
+        assert done.returncode == 0, done.stderr
+        load.wait_for(lambda: False, seconds=2.5)
+    assert load.failures == []
+    assert server.traefik.servers("blog") == [f"http://{SERVICE}:{server.port}"]
+    assert "blog:   # by hand" not in server.original.read_text()
+    assert "deployer-blog-" not in server.own.read_text()
+    assert set(server.files()) == {"routers.yml", "deployer-blog.yml"}
+
+
+def test_other_commands_do_not_load_yaml() -> None:
+    """What only Traefik needs costs nobody else time."""
+    program = "import sys; from deployer import cli, composition, adopting; sys.exit('yaml' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0

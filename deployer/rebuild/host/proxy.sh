@@ -113,7 +113,7 @@ proxy_answers() { # whether Traefik's API can be asked
         fact proxy_api tool
         return 0
     }
-    web_get 3 "$traefik_api/api/version"
+    web_get 3 "${traefik_api%/}/api/version"
     case $web_status in
     200) fact proxy_api ok && fact proxy_version "$(printf '%s' "$web_answer" | sed -n 's/.*"[Vv]ersion": *"\([^"]*\)".*/\1/p')" ;;
     000) fact proxy_api down ;;
@@ -175,20 +175,20 @@ served_by() { # SERVICE: the names that stand for it, one a line; never none
 for_each_server() { # "SERVICE PREFIX SUFFIX", parted by tabs
     middle=${1#*"$tab"}
     served_by "${1%%"$tab"*}" | while IFS= read -r server; do
-        printf '%s%s%s\n' "${middle%%"$tab"*}" "$server" "${middle#*"$tab"}"
+        printf '%s%s%s\n' "${middle%%"$tab"*}" "$server" "${middle#*"$tab"}" || exit 1
     done
 }
 
 proxy_text() { # our file as it has to be now; with $stamp in it, if there is one
     while IFS= read -r line || [ "$line" ]; do
         case $line in
-        "${tab}s$tab"*) for_each_server "${line#"${tab}s$tab"}" ;;
+        "${tab}s$tab"*) for_each_server "${line#"${tab}s$tab"}" || return 1 ;;
         "${tab}n$tab"*)
             line=${line#"${tab}n$tab"}
-            [ ! "$stamp" ] || printf '%s%s%s\n' "${line%%"$tab"*}" "$stamp" "${line#*"$tab"}"
+            [ ! "$stamp" ] || printf '%s%s%s\n' "${line%%"$tab"*}" "$stamp" "${line#*"$tab"}" || return 1
             ;;
         "$tab"*) ;;
-        *) printf '%s\n' "$line" ;;
+        *) printf '%s\n' "$line" || return 1 ;;
         esac
     done <"$state/roll/template"
 }
