@@ -26,6 +26,7 @@ from deployer.rebuild.command_checks import command_findings, words
 from deployer.rebuild.container_checks import container_findings
 from deployer.rebuild.credential import Credential
 from deployer.rebuild.facts import read_facts
+from deployer.rebuild.traefik_checks import traefik_findings
 
 __all__ = ["ask_remote", "host_findings", "request"]
 
@@ -72,6 +73,7 @@ def host_findings(config: Config, seen: Seen, remote: Remote) -> Iterator[Findin
         yield remote_finding(config, facts, remote)
     yield from command_findings(config, facts, remote)
     yield from container_findings(config, seen, facts)
+    yield from traefik_findings(config, seen.reply)
     for trouble in seen.reply.every("trouble"):
         yield error("host", trouble, "see that by hand on the host, then check again")
 

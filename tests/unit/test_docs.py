@@ -315,3 +315,27 @@ def test_errors_are_explained(path: Path) -> None:
     """Each message of an error has its fixed words in Troubleshooting: write a row there when this fails."""
     parts = explained()
     assert sorted({message for message in python_messages(path) if not is_explained(message, parts)}) == []
+
+
+CHECKS = [
+    path for path in MODULES if "checking" in path.parts or path.name == "premises.py" or "finding" in path.read_text()
+]
+
+
+def finding_names(path: Path) -> Iterator[str]:
+    """What a module calls its findings: the first argument of the functions that make one."""
+    for call in ast.walk(ast.parse(path.read_text("utf-8"))):
+        name = getattr(call.func, "id", "") if isinstance(call, ast.Call) else ""
+        if isinstance(call, ast.Call) and name in {"fine", "warning", "error", "failure"} and call.args:
+            given = call.args[0]
+            if isinstance(given, ast.Constant) and isinstance(given.value, str):
+                yield given.value
+
+
+def test_everything_that_check_looks_at_is_listed() -> None:
+    """Each finding's name has its row in docs/check.md, and each row there is looked at."""
+    rows = re.findall(r"^\| ((?:`\w+`(?:, )?)+) \|", (ROOT / "docs" / "check.md").read_text("utf-8"), re.MULTILINE)
+    listed = {name for row in rows for name in re.findall(r"\w+", row)}
+    made = {name for path in CHECKS for name in finding_names(path)}
+    assert made - listed == set()
+    assert listed - made - {"before_up", "up", "after_up", "traefik"} == set()  # these are named in variables

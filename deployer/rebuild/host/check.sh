@@ -61,7 +61,7 @@ check_checkout() {
 }
 
 check_words() { # "program WORD" or "target WORD": whether a command of the configuration can begin
-    cd "$path" 2>/dev/null
+    cd "$path" 2>/dev/null || cd /
     makefile=''
     for file in GNUmakefile makefile Makefile; do # make's own order
         [ "$makefile" ] || [ ! -f "$file" ] || makefile=$file
