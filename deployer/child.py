@@ -20,7 +20,9 @@ GRACE_SECONDS = 1.0
 """How long a command that is ended may clean up. A deploy that is interrupted has five seconds in all."""
 LONGEST_LINE = 1 << 16
 READ_SIZE = 1 << 16
-_SECRET_VARIABLES = frozenset({"DEPLOYER_KEY", "DEPLOYER_KEY_PASSPHRASE", "DEPLOYER_GITHUB_TOKEN"})
+_SECRET_VARIABLES = frozenset(
+    f"DEPLOYER_{name}" for name in ("KEY", "KEY_PASSPHRASE", "GITHUB_TOKEN", "REPOSITORY_KEY")
+)
 
 
 @dataclass(frozen=True, slots=True)

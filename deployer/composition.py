@@ -71,7 +71,9 @@ def _static_program() -> str:
 def _rebuild(parts: StrategyParts) -> Strategy:
     from deployer.rebuild import RebuildStrategy
 
-    return RebuildStrategy(parts.config, parts.secrets, label=parts.label, environment=parts.environment, log=parts.log)
+    return RebuildStrategy(
+        parts.config, parts.secrets, parts.reporter, label=parts.label, environment=parts.environment, log=parts.log
+    )
 
 
 def _rebuild_rollback(parts: StrategyParts, release: str) -> Strategy:

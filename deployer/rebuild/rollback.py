@@ -15,7 +15,7 @@ from deployer.rebuild import requests
 from deployer.rebuild.facts import Facts, read_facts
 from deployer.rebuild.host import program
 from deployer.rebuild.steps import Ending
-from deployer.rebuild.strategy import FACTS, check_host, opening
+from deployer.rebuild.strategy import FACTS, LOCK, check_host, opening
 from deployer.release import choose, short
 
 __all__ = ["RebuildRollback"]
@@ -73,7 +73,10 @@ class RebuildRollback:
         ending = Ending(self._config, facts, release, commit, self._log, rollback=True)
         start = requests.begin(release, facts.live, Text(lambda: ""), commit=commit, rollback=True)
         step = Step("checkout", f"bring {facts.path} to {commit[:7]}", (start, requests.to_commit(commit)))
-        return ending.complete((step, ending.brought_back() if kept else ending.built()), _warnings(release, lost))
+        return ending.complete(
+            (step, ending.brought_back() if kept else ending.built()),
+            (*answer.replies[LOCK].every("healed"), *_warnings(release, lost)),
+        )
 
     def _choose(self, answer: Reply, live: str) -> str:
         kept = answer.every("record")

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 from deployer.config import Config, Secrets
 from deployer.errors import DeployFailed
 from deployer.parallel import together
-from deployer.plan import Plan, Request, Step, Text
-from deployer.ports import Answer
+from deployer.plan import Plan, Reply, Request, Step, Text
+from deployer.ports import Answer, Reporter
 from deployer.rebuild import requests
 from deployer.rebuild.credential import Credential
 from deployer.rebuild.facts import Facts, read_facts
@@ -23,8 +23,8 @@ from deployer.release import ReleaseName, new_name
 
 __all__ = ["RebuildStrategy"]
 
-FACTS = 2
-"""Which reply to the opening has the facts."""
+LOCK, FACTS = 1, 2
+"""Which replies to the opening tell of what was healed, and have the facts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +49,7 @@ class RebuildStrategy:
         self,
         config: Config,
         credentials: Secrets,
+        reporter: Reporter,
         *,
         label: str,
         environment: Mapping[str, str],
@@ -56,6 +57,7 @@ class RebuildStrategy:
     ) -> None:
         self._config = config
         self._credentials = credentials
+        self._reporter = reporter
         self._label = label
         self._environment = environment
         self._log = log
@@ -91,8 +93,8 @@ class RebuildStrategy:
         newest = max(each.newest for each in facts)
         name = new_name(max(each.now for each in facts), newest, wanted.commit, "")
         return tuple(
-            _nothing(each, wanted) if same else self._plan(each, wanted, name)
-            for each, same in zip(facts, unchanged, strict=True)
+            _nothing(each, wanted) if same else self._plan(each, wanted, name, answer.replies[LOCK].every("healed"))
+            for each, same, answer in zip(facts, unchanged, answers, strict=True)
         )
 
     def _wanted(self, answer: Answer, facts: Facts) -> _Wanted:
@@ -102,23 +104,24 @@ class RebuildStrategy:
         if not rebuild.ref and commit and repository and remote.replace(":", "/").endswith(f"/{repository}"):
             name = environment.get("GITHUB_REF", "")
             return _Wanted(commit, name if name.startswith(("refs/heads/", "refs/tags/")) else "")
-        (reply,) = answer.session.perform(requests.resolve(rebuild.ref, rebuild.repository, self._credential()))
+        (reply,) = answer.session.perform(requests.resolve(rebuild.ref, rebuild.repository, self._credential(facts)))
         return _Wanted(reply.text("commit"), reply.text("refname"))
 
-    def _credential(self) -> Credential:
-        return Credential(self._credentials)
+    def _credential(self, facts: Facts) -> Credential:
+        return Credential(self._credentials, self._config.rebuild.repository or facts.remote)
 
-    def _plan(self, facts: Facts, wanted: _Wanted, name: ReleaseName) -> Plan:
+    def _plan(self, facts: Facts, wanted: _Wanted, name: ReleaseName, healed: tuple[str, ...]) -> Plan:
         config, rebuild, release = self._config, self._config.rebuild, name.identifier
         record = Text(lambda: _record(config, name, wanted))
-        credential = self._credential()
+        credential = self._credential(facts)
         fetch = requests.update(
             release, wanted.commit, wanted.refname, rebuild.update, rebuild.repository, credential, stash=rebuild.stash
         )
+        fetch = replace(fetch, heard=partial(_tell, self._reporter, facts))
         start = requests.begin(release, facts.live, record, commit=wanted.commit)
         step = Step("fetch", f"bring {facts.path} to {wanted.commit[:7]}", (start, fetch))
         ending = Ending(config, facts, release, wanted.commit, self._log)
-        return ending.complete((step, ending.built()))
+        return ending.complete((step, ending.built()), healed)
 
 
 def opening(config: Config, label: str, *, patient: bool) -> tuple[Request, ...]:
@@ -168,6 +171,15 @@ def _check_checkout(config: Config, facts: Facts) -> None:
     if services:
         check_rolled(config, services)
     check_space(facts.reply, services.values(), [service.name for service in config.rebuild.services], facts.host)
+
+
+def _tell(reporter: Reporter, facts: Facts, reply: Reply) -> None:
+    """Say what came with the update of the checkout: the commits, and what was put away for it."""
+    place = f"{facts.host}: " if facts.host else ""
+    for line in reply.text("commits").splitlines():
+        reporter.note(f"{place}{line}")
+    if stash := reply.text("stashed"):
+        reporter.note(f"{place}local changes are put away; get them back in {facts.path} with: git stash apply {stash}")
 
 
 def _is_unchanged(facts: Facts, wanted: _Wanted) -> bool:

@@ -22,7 +22,7 @@ from deployer.transports.conversation import Conversation
 from deployer.transports.local import open_channel
 
 _STUBS = """
-recovering=''
+recovering='' compose_file=''
 find_native() { native=env; }
 load_compose() { :; }
 checkout_facts() { :; }

@@ -46,34 +46,44 @@ tick() { # false when the client is gone: only by writing does a program learn t
 attend() { # SECONDS COMMAND...: its status; 124 when it ran out of time, 125 when the client is gone
     rm -f "$work/ended" "$work/group"
     uptime
-    ends=$((up + $1)) ticked=$up
+    ends=$((up + $1)) ticked=$up result=''
     shift
     # The output may outlive the command, when that leaves something running: only the command is waited for.
     (grouped "$@") </dev/null 2>&1 3>&- | relay &
     relaying=$!
+    outlive &
+    watcher=$!
     until [ -e "$work/ended" ]; do
         sleep 0.1 2>/dev/null || sleep 1
         uptime
         [ "$up" != "$ticked" ] || continue
         ticked=$up
-        tick || {
-            stop_group "$work/group"
-            return 125
-        }
+        if ! tick; then result=125 && break; fi
         renew
-        [ "$up" -lt "$ends" ] || {
-            stop_group "$work/group"
-            return 124
-        }
+        if [ "$up" -ge "$ends" ]; then result=124 && break; fi
     done
-    first_line "$work/ended"
-    result=$line
+    if [ "$result" ]; then
+        stop_group "$work/group"
+    else
+        first_line "$work/ended"
+        result=$line
+    fi
     for _ in 1 2 3 4 5; do
         kill -s 0 "$relaying" 2>/dev/null || break
         sleep 0.1 2>/dev/null || break
     done
+    kill -KILL "$watcher" 2>/dev/null
     rm -f "$work/group"
     return "$result"
+}
+
+outlive() { # whatever kills this shell: what it has started ends, too
+    exec 3>&- </dev/null >/dev/null 2>&1
+    while sleep 1; do
+        process $$
+        [ "$start" = "$born" ] || break
+    done
+    stop_group "$work/group"
 }
 
 do_command() { # WHAT SECONDS, then the command's text: it runs in the checkout
