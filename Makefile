@@ -17,10 +17,10 @@ UV ?= uv
 quietly = $(VENV)/bin/$(1) >$(VENV)/lint.log 2>&1 || { cat $(VENV)/lint.log; exit 1; }
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-docker test test-fast lint format bench schema lock clean
+.PHONY: help demo demo-docker test test-fast lint format bench bench-roll schema lock clean
 
 help: ## this list
-	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | while IFS='	' read -r name text; do printf '  make %-10s %s\n' "$$name" "$$text"; done
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | while IFS='	' read -r name text; do printf '  make %-12s %s\n' "$$name" "$$text"; done
 
 demo: $(VENV)/.runtime ## see it work: real deploys to a throw-away server on this machine
 	@$(VENV)/bin/python -m demo
@@ -54,6 +54,9 @@ format: $(VENV)/.dev ## put the code into its one form, and mend what can be men
 
 bench: $(VENV)/.dev ## measure against rsync, tar and scp over a 50 ms link
 	@$(VENV)/bin/python -m bench
+
+bench-roll: $(VENV)/.dev ## measure what replacing containers costs, beside docker compose alone (root, 40 minutes)
+	@$(VENV)/bin/python -m bench.roll
 
 schema: $(VENV)/.dev ## write the configuration's schema and reference anew from the model
 	@$(VENV)/bin/python -m deployer.config

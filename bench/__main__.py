@@ -16,6 +16,7 @@ from bench.cases import BARE_SSH, CASES, LINK_RATE, ROUND_TRIP, Case, checks
 from bench.contenders import DEPLOYER, Contender
 from bench.machine import mood
 from bench.measure import Reading, RunFailed, median, run
+from bench.page import PAGE, write_static
 from bench.server import address_of, start_server
 from bench.site import Shape, Site
 from tests.relay import Relay
@@ -24,7 +25,6 @@ from tests.sshd import Sshd
 __all__ = ["main"]
 
 ROOT = Path(__file__).resolve().parent.parent
-PAGE = ROOT / "docs" / "benchmarks.md"
 QUICK = Shape(pages=800, binaries=200)
 SPECIAL = ("scp", "slow", "hosts", "huge", "big", "imports")
 SCP_FILES = 200
@@ -192,7 +192,7 @@ def main(arguments: list[str]) -> int:
                 print(f"bench: {error}", file=sys.stderr)
                 return 1
     if options.write:
-        PAGE.write_text("\n".join(text))
+        write_static("\n".join(text))
     return 0
 
 
