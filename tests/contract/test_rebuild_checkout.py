@@ -65,6 +65,17 @@ def test_the_branch_moves_to_the_remotes_head(host: CheckoutHost, repository: Re
     assert git(host.path, "rev-parse", "--abbrev-ref", "@{upstream}") == "origin/main"
     assert "other" not in git(host.path, "branch", "--all")
     assert any("origin/main" in line for line in host.printed), "git's output is shown while it runs"
+    assert git(host.path, "rev-parse", f"refs/deployer/releases/{host.release}") == wanted
+
+
+def test_a_tag_that_came_later_is_fetched(host: CheckoutHost, repository: Repository) -> None:
+    """`git describe` knows it in the next build, though its commit was there before."""
+    repository.commit({"page": "two\n"})
+    host.update()
+    git(repository.work, "tag", "--annotate", "--message", "two", "v2")
+    git(repository.work, "push", "--quiet", "origin", "v2")
+    host.update()
+    assert git(host.path, "describe") == "v2"
 
 
 def test_nothing_new_moves_nothing(host: CheckoutHost) -> None:
@@ -166,6 +177,23 @@ def test_a_shallow_clone_stays_shallow(host: CheckoutHost, repository: Repositor
     shallow.close()
 
 
+def test_a_repository_without_commits_and_a_work_tree_are_checkouts(host: CheckoutHost, repository: Repository) -> None:
+    """`git init` with a remote, and a linked work tree, whose .git is a file."""
+    made, linked = host.path.with_name("made"), host.path.with_name("linked")
+    made.mkdir()
+    git(made, "init", "--quiet")
+    git(made, "remote", "add", "origin", repository.url)
+    git(host.path, "worktree", "add", "--quiet", "-b", "side", str(linked))
+    wanted = repository.commit({"page": "two\n"})
+    for path in (made, linked):
+        other = CheckoutHost(path)
+        assert other.facts().text("checkout") == "yes"
+        other.update(wanted, "refs/heads/main" if path == made else "")
+        assert (other.head(), other.status(), page(other)) == (wanted, "", "two\n")
+        assert other.branch() == ("main" if path == made else "side")
+        other.close()
+
+
 # --- which commit -----------------------------------------------------------------------------------------------------
 
 
@@ -229,6 +257,13 @@ def test_a_directory_that_is_no_checkout_is_refused(host: CheckoutHost, tmp_path
         assert other.facts().text("checkout") == "no"
         other.close()
     assert written(plain) == {"precious": b"x"}
+
+
+def test_a_checkout_of_another_user_is_refused(host: CheckoutHost, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In git's words, which Troubleshooting explains."""
+    monkeypatch.setenv("GIT_TEST_ASSUME_DIFFERENT_OWNER", "1")
+    with pytest.raises(DeployFailed, match="is no git checkout .*dubious ownership"):
+        host.resolve()
 
 
 def test_another_repositorys_checkout_is_refused(host: CheckoutHost) -> None:

@@ -45,7 +45,7 @@ def server(tmp_path: Path) -> Iterator[GitServer]:
 
 @pytest.fixture
 def host(tmp_path: Path) -> Iterator[CheckoutHost]:
-    made = CheckoutHost(tmp_path / "srv" / "blog")
+    made = CheckoutHost(tmp_path / "srv" / "Anna's 100% blog")
     yield made
     made.close()
 

@@ -26,13 +26,14 @@ take_credential() { # from the request's body: $kind (token, key, none), $host, 
     esac
     # Only to this machine may a token travel without encryption.
     case $host in
+    127.*[!0-9.:]*) web=https://$host ;;
     127.* | localhost | localhost:*) web=http://$host ;;
     *) web=https://$host ;;
     esac
 }
 
 SSH_WORDS='ssh -o BatchMode=yes -o ConnectTimeout=20 -o ServerAliveInterval=10 -o ServerAliveCountMax=3 -o "GlobalKnownHostsFile=/etc/ssh/ssh_known_hosts /etc/ssh/ssh_known_hosts2 \"$DEPLOYER_GIT_FILES/known_hosts\""'
-KEY_WORDS='-o StrictHostKeyChecking=yes -o IdentitiesOnly=yes -o IdentityAgent=SSH_AUTH_SOCK -i "$DEPLOYER_GIT_FILES/'
+KEY_WORDS='-o StrictHostKeyChecking=yes -o IdentitiesOnly=yes -o IdentityAgent=SSH_AUTH_SOCK -o "IdentityFile=\"$DEPLOYER_GIT_IDENTITY\""'
 
 lend_credential() { # DIRECTORY, for what is no secret: the key goes to an agent where there is one
     DEPLOYER_GIT_FILES=$1 DEPLOYER_GIT_SECRET=$secret
@@ -45,8 +46,10 @@ lend_credential() { # DIRECTORY, for what is no secret: the key goes to an agent
             agent='' key=key
             (umask 077 && printf '%s\n' "$secret" >"$1/key") || cannot "write to $1 on the host"
         }
-        GIT_SSH_COMMAND="$SSH_WORDS $KEY_WORDS$key\""
-        export GIT_SSH_COMMAND
+        # In the name of a key, and nowhere else, ssh takes % for the beginning of something to fill in.
+        DEPLOYER_GIT_IDENTITY=$(printf '%s\n' "$1/$key" | sed 's/%/%%/g')
+        GIT_SSH_COMMAND="$SSH_WORDS $KEY_WORDS"
+        export GIT_SSH_COMMAND DEPLOYER_GIT_IDENTITY
         ;;
     *)
         [ "$their_ssh${GIT_SSH:-}$own_ssh" ] || {
@@ -58,7 +61,7 @@ lend_credential() { # DIRECTORY, for what is no secret: the key goes to an agent
 }
 
 return_credential() {
-    unset DEPLOYER_GIT_FILES DEPLOYER_GIT_SECRET GIT_SSH_COMMAND
+    unset DEPLOYER_GIT_FILES DEPLOYER_GIT_SECRET DEPLOYER_GIT_IDENTITY GIT_SSH_COMMAND
     [ -z "$their_ssh" ] || {
         GIT_SSH_COMMAND=$their_ssh
         export GIT_SSH_COMMAND

@@ -10,10 +10,11 @@ restore_checkout() { # as it was; false when that cannot be, and standard error 
     prepare_git
     return_credential
     tree=$path
-    git_directory=$(in_tree rev-parse --absolute-git-dir) || {
-        unrestored "$path on the host is no git checkout any more"
-        return 1
-    }
+    if ! git_directory=$(in_tree rev-parse --absolute-git-dir 2>/dev/null) || { [ "$head" ] && ! in_tree cat-file -e "$head^{commit}" 2>/dev/null; }; then
+        fact warning "the checkout $path was removed or made anew meanwhile, so it was not brought back to $head"
+        rm -f "$state/undo/checkout"
+        return 0
+    fi
     end_git || return 1
     if [ "$stage" != fetching ] && [ "$head" ]; then go_back_to "$stage" || return 1; fi
     take_changes_back

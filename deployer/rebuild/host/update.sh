@@ -14,6 +14,7 @@ do_update() { # RELEASE COMMIT REFNAME MODE STASH REPOSITORY and a credential
     lend_credential "$work"
     if [ "$checkout" = absent ]; then clone_checkout; else update_checkout; fi
     return_credential
+    keep_commit "$release" "$new_head" || cannot "write to $git_directory on the host"
     fact head "$new_head"
     fact stashed "$stashed"
     [ "$head" ] || return 0
@@ -237,8 +238,15 @@ in_the_way() { # sets $list
     listed "$(sed -n "s/^$tab//p" "$work/errors")"
 }
 
+alone_in_tree() { # GIT'S ARGUMENTS...: in a group that is noted, so that whoever heals can end it; errors go to a file
+    grouped git -C "$tree" "$@" </dev/null >/dev/null 2>"$work/errors" 3>&-
+    rm -f "$work/group"
+    first_line "$work/ended"
+    return "$line"
+}
+
 checked_out() { # ARGUMENTS...: of git checkout
-    in_tree checkout --quiet --no-overwrite-ignore "$@" 2>"$work/errors"
+    alone_in_tree checkout --quiet --no-overwrite-ignore "$@"
 }
 
 move_head() { # COMMIT [BRANCH]
@@ -297,8 +305,7 @@ rebase_own() { # onto the commit, beside the branch, which moves when all has go
 }
 
 rebased() {
-    in_tree -c rebase.updateRefs=false -c rebase.autoStash=false rebase --quiet --no-gpg-sign --onto "$commit" "$since" "$before" \
-        >/dev/null 2>"$work/errors"
+    alone_in_tree -c rebase.updateRefs=false -c rebase.autoStash=false rebase --quiet --no-gpg-sign --onto "$commit" "$since" "$before"
 }
 
 end_tree() {
@@ -342,6 +349,7 @@ clone_checkout() { # whole, beside everything else, then moved into its place in
 do_to_commit() { # COMMIT, without network
     IFS= read -r commit || exit 1
     to_commit "$commit"
+    keep_commit "$release" "$commit" || cannot "write to $git_directory on the host"
     fact head "$commit"
 }
 
