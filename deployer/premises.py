@@ -236,7 +236,7 @@ def history_findings(seen: Seen) -> Iterator[Finding]:
     reply = seen.reply
     pending = short(reply.text("pending").split(" ")[0])
     if pending and (reply.raw("lock") is None or reply.text("lock_stale")):
-        found = f"a deploy was interrupted at its switch to {pending}"
+        found = f"a deploy of {pending} was interrupted"
         yield warning("interrupted", found, "deployer run (it finishes or undoes that first)")
     if failed := [short(name) for name in reply.every("failed")]:
         found = f"kept, because it failed its gate: {', '.join(failed)}"

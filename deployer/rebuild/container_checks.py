@@ -64,7 +64,11 @@ def _docker(seen: Seen, facts: Facts) -> Finding:
             mend = f"sudo usermod -aG docker {quote(seen.user)}, for the next login (that is as much as root's rights)"
             return error("docker", f"{seen.user} may not use the Docker engine", mend)
         case "none":
-            return error("docker", "Docker is not installed", "https://docs.docker.com/engine/install/")
+            return error(
+                "docker",
+                "Docker is not installed",
+                "sudo apt-get install docker.io, or https://docs.docker.com/engine/install/",
+            )
     return error("docker", f"the Docker engine does not answer{said}", "sudo systemctl start docker")
 
 

@@ -198,6 +198,14 @@ def running(engine: Engine, site: Deployment) -> Deployment:
     return site
 
 
+def keep(site: Deployment, images: str) -> None:
+    """A kept release whose services had these images."""
+    record = site.parent / ".deployer" / "blog" / "state" / "records" / "20261120T080000Z-aaaaaaa"
+    record.mkdir(parents=True)
+    (record / "images").write_text(images)
+    (record / "served").touch()
+
+
 def test_a_project_that_runs(running: Deployment, engine: Engine) -> None:
     """Engine, file, project and containers are told; a service that is to roll is judged, with the mend."""
     found = findings(running, 0)
@@ -213,7 +221,11 @@ def test_a_project_that_runs(running: Deployment, engine: Engine) -> None:
     assert "remove that line" in rolled[1]
     assert "names page, which is no service" in rolled[2]
     engine.docker("pause", "blog-blog-1")
-    assert "blog-blog-1 is paused" in bad(findings(running, 0, "--roll", "blog:80"))["containers"]
+    image = engine.docker("image", "inspect", "--format={{.Id}}", "main:latest")
+    keep(running, f"blog sha256:{'0' * 64} main:latest\nbot {image} main:latest\n")
+    wrong = bad(findings(running, 0, "--roll", "blog:80"))
+    assert "blog-blog-1 is paused" in wrong["containers"]
+    assert "are gone (blog): going back" in wrong["images"]
     engine.docker("unpause", "blog-blog-1")
 
 

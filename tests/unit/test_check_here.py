@@ -29,6 +29,11 @@ def test_the_configuration_says_where_it_is_from(tmp_path: Path) -> None:
     assert "no deploy.toml" in configuration(config, None).found
 
 
+def test_a_server_that_builds_needs_nothing_here(tmp_path: Path) -> None:
+    """Its sources are in its own checkout."""
+    assert list(sources(configured(tmp_path, strategy="rebuild", rebuild__path="blog"))) == []
+
+
 def test_a_source_with_files_is_fine(tmp_path: Path) -> None:
     """A directory that is not empty, or an archive."""
     (tmp_path / "public").mkdir()

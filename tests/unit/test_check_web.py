@@ -125,3 +125,18 @@ def test_a_file_that_the_server_changes_is_still_reachable() -> None:
 def test_a_host_that_did_not_answer_is_asked_by_http_all_the_same() -> None:
     """The URL is looked at; what would need the host's answer is left out."""
     assert list(ask(good, facts=None)) == ["url"]
+
+
+@pytest.mark.parametrize(
+    ("facts", "state"),
+    [
+        ({"container": "blog b1 c1 sha256:1 running none"}, State.ERROR),
+        ({"live": "20261120T080000Z-aaaaaaa"}, State.ERROR),
+        ({"container": "blog b1 c1 sha256:1 exited none"}, State.OK),
+        (None, State.ERROR),
+    ],
+)
+def test_what_runs_has_to_answer(facts: dict[str, str] | None, state: State) -> None:
+    """With strategy rebuild, what should answer is what was deployed or runs; a checkout has nothing to hide."""
+    found = ask(lambda _: (502, b""), facts=facts, strategy="rebuild", **{"rebuild.path": "blog"})
+    assert {name: each.state for name, each in found.items()} == {"url": state}

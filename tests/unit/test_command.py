@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from deployer.command import REMOTE_COMMAND, build_argv, encode_program, local_argv, quote
+from deployer.command import REMOTE_COMMAND, build_argv, encode_program, first_word, local_argv, quote
 from tests.conftest import need
 
 SHELLS = {
@@ -93,3 +93,23 @@ def test_nul_is_refused() -> None:
 def test_a_build_command_is_run_as_written() -> None:
     """The user's command line is the shell's, pipes and all."""
     assert run(build_argv("echo one two | tr o 0"), b"") == b"0ne tw0\n"
+
+
+@pytest.mark.parametrize(
+    ("command", "word"),
+    [
+        ("make build", "make"),
+        ("A=1 B='2 3' ./build.sh", "./build.sh"),
+        ("cd docker && make", "cd"),
+        ("# nothing", ""),
+        ("", ""),
+        ("'open", ""),
+        ("$MAKE build", ""),
+        ("(make)", ""),
+        ("{ make; }", ""),
+        ("make>log", ""),
+    ],
+)
+def test_the_program_that_a_command_begins_with(command: str, word: str) -> None:
+    """Past assignments, and only where no shell is needed to know it."""
+    assert first_word(command) == word

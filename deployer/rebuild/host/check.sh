@@ -37,6 +37,7 @@ check() {
     state_facts
     find_live
     fact live "$live"
+    [ -z "$live" ] || record_facts "$live" live_
     [ ! -d "$path" ] || about checkout_directory "$path"
     ! command -v git >/dev/null 2>&1 || (check_checkout)
     (check_words)
@@ -97,7 +98,7 @@ check_containers() { # Docker, the Compose project, the images that kept release
             find_compose_file || fact compose_error "$compose_error"
             fact compose_file "$compose_file"
             fact docker down
-            fact docker_said "it did not answer within 5 s"
+            fact docker_said "it said nothing for 5 s"
             return
             ;;
         esac
