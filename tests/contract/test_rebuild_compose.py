@@ -502,6 +502,20 @@ def test_compose_1_is_too_old_to_roll_but_its_images_are_kept(live: Host, tmp_pa
     assert (live.state / "records/R1/images").read_text() == f"blog {live.image('main:latest')} main:latest\n"
 
 
+def test_what_compose_1_has_made_is_found_and_told(host: Host) -> None:
+    """Its label has the file's path as it was given; Compose 2 will replace these containers once, the database too."""
+    host.write("docker/docker-compose.yml", WITH_DATABASE)
+    labels = {
+        "project": "shop", "service": "mongo", "oneoff": "False", "version": "1.29.2", "config-hash": "old",
+        "project.config_files": "docker/docker-compose.yml", "project.working_dir": f"{host.path}/docker",
+    }  # fmt: skip
+    marks = [f"--label=com.docker.compose.{name}={value}" for name, value in labels.items()]
+    host.engine.docker("run", "--detach", "--init", "--name=shop_mongo_1", *marks, "busybox:latest", "sleep", "6000")
+    facts = host.facts()
+    assert (facts.text("project"), facts.every("container")[0].split()[:2]) == ("shop", ["mongo", "shop_mongo_1"])
+    assert "containers of mongo were made by docker-compose 1" in facts.every("warning")[-1]
+
+
 def test_a_disk_without_room_for_the_next_images_is_told(live: Host) -> None:
     """The sizes of what is built or rolled, each image once, against what Docker's disk has."""
     facts = live.facts()

@@ -122,9 +122,7 @@ take_project() { # STATUS: from the largest project of $listed whose containers 
     while IFS='|' read -r status their_project oneoff directory environment files; do
         case $status in *"$1") ;; *) continue ;; esac
         [ "$their_project" ] && [ "$oneoff" != True ] || continue
-        first_file=${files%%,*}
-        case $first_file in /*) ;; *) first_file=$directory/$first_file ;; esac
-        first_file=$(real "$first_file")
+        first_file=$(real "$(labelled "${files%%,*}")")
         # A file that the checkout has under another name by now is the same project still.
         [ "$first_file" = "$ours_is" ] || { [ ! -e "$first_file" ] && [ "${first_file%/*}" = "${ours_is%/*}" ]; } || continue
         if [ "$project" ]; then
@@ -139,12 +137,19 @@ $listed
 LISTED
 }
 
+labelled() { # FILE of a label, as a path: Compose 1 noted it as it was given, from wherever it was called
+    case $1 in
+    /*) printf '%s\n' "$1" ;;
+    *) if [ -f "$directory/$1" ]; then printf '%s/%s\n' "$directory" "$1"; else printf '%s/%s\n' "$directory" "${1##*/}"; fi ;;
+    esac
+}
+
 keep_files() { # FILES as Compose's label has them: those behind the first one that are still there
     case $1 in *,*) ;; *) return 0 ;; esac
     rest=${1#*,},
     while [ "$rest" ]; do
         more=${rest%%,*} rest=${rest#*,}
-        case $more in /*) ;; *) more=$directory/$more ;; esac
+        more=$(labelled "$more")
         [ ! -f "$more" ] || compose_files=$compose_files,$more
     done
 }

@@ -52,6 +52,7 @@ rendered_facts() { # and finds the containers, for which the project has to be k
         fact rendered_hash "$rendered_hash"
         for variable in $unset_variables; do fact unset "$variable"; done
         warn_of_differences
+        warn_of_makers
     else
         find_containers
         raw_fact rendered ''
@@ -62,7 +63,7 @@ rendered_facts() { # and finds the containers, for which the project has to be k
         fact warning "containers of two Compose projects, $project and $others, come from $compose_file: deployer minds $project only; docker compose -p $others down removes the others"
 }
 
-find_containers() { # sets $compose_containers: lines of SERVICE NAME ID IMAGE_ID STATE HEALTH REFERENCE PLACE FOLDER
+find_containers() { # sets $compose_containers: lines of SERVICE NAME ID IMAGE_ID STATE HEALTH REFERENCE PLACE MAKER FOLDER
     # Two checkouts with folders of one name, such as docker/, are one project for Compose: the other's services are not ours.
     its_services=$(printf '%s\n' "$rendered" | references | cut -d ' ' -f 1 | tr '\n' ' ')
     compose_containers=''
@@ -70,10 +71,17 @@ find_containers() { # sets $compose_containers: lines of SERVICE NAME ID IMAGE_I
     # shellcheck disable=SC2046
     set -- $(quiet_docker ps --all --quiet --no-trunc --filter "label=com.docker.compose.project=$project" --filter label=com.docker.compose.oneoff=False 2>/dev/null)
     [ $# = 0 ] || compose_containers=$(quiet_docker inspect --format \
-        '{{index .Config.Labels "com.docker.compose.service"}} {{.Name}} {{.ID}} {{.Image}} {{.State.Status}} {{if .State.Health}}{{.State.Health.Status}}{{else}}none{{end}} {{.Config.Image}} {{.HostnamePath}} {{index .Config.Labels "com.docker.compose.project.working_dir"}}' \
+        '{{index .Config.Labels "com.docker.compose.service"}} {{.Name}} {{.ID}} {{.Image}} {{.State.Status}} {{if .State.Health}}{{.State.Health.Status}}{{else}}none{{end}} {{.Config.Image}} {{.HostnamePath}} {{or (index .Config.Labels "com.docker.compose.version") "-"}} {{index .Config.Labels "com.docker.compose.project.working_dir"}}' \
         "$@" 2>/dev/null | sed 's, /, ,' | sort |
         awk -v services=" $its_services" -v folder=" ${compose_directory:-/}" '
         index(services, " " $1 " ") || substr($0, length($0) - length(folder) + 1) == folder')
+}
+
+warn_of_makers() { # Compose 2 does not know the configuration of what Compose 1 has made, and makes it anew
+    case $compose_version in 1.*) return 0 ;; esac
+    aged=$(printf '%s\n' "$compose_containers" | awk '$9 ~ /^1\./ && !seen[$1]++ { printf "%s%s", comma, $1; comma = ", " }')
+    [ -z "$aged" ] ||
+        fact warning "containers of $aged were made by docker-compose 1: docker compose $compose_version makes them anew when it brings them up next, databases too"
 }
 
 container_facts() { # of what find_containers has found
