@@ -287,7 +287,7 @@ proxy_acknowledge() { # [SECONDS]: true when Traefik serves what proxy_point wro
         ours
         { [ ! "$held" ] || true >"$work/lease"; } 2>/dev/null
         uptime
-        renewed=$up proxy_asked=$((asked + 1))
+        renewed=$up proxy_asked=$((proxy_asked + 1))
     done
     set -- "$state"/roll/serve.*
     [ ! -e "$1" ] || return 0
