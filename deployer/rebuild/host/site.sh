@@ -27,7 +27,7 @@ do_site() {
 
 make_state() {
     make_directories
-    [ -d "$state/undo" ] || mkdir -m 700 "$state/undo" 2>/dev/null || [ -d "$state/undo" ] || cannot "make $state/undo on the host"
+    [ -d "$state/undo" ] || mkdir -m 700 "$state/undo" 2>/dev/null || [ -d "$state/undo" ] || cannot "write to $state on the host"
 }
 
 find_live() { # sets $live: the identifier of the live release, or empty
