@@ -46,21 +46,20 @@ rebuild() (
 )
 
 judge() { # not by what awk says of itself: BusyBox's is content with a full disk
-    if [ "$(lines patched)" != "$count" ]; then
-        ! full || return 1
+    (cd "$work" && sha256sum -c patched >verdicts 2>/dev/null)
+    if [ "$(lines patched)" != "$count" ] || [ "$(lines verdicts)" != "$count" ]; then
+        ! full || return
         fact unpatched_all yes
         return
     fi
-    (cd "$work" && awk '{ print substr($0, 67) }' patched | tr '\n' '\000' | xargs -0 touch -c -t "$stamp") || return
-    ! (cd "$work" && sha256sum -c patched >verdicts 2>/dev/null) || return 0
-    ! full || return 1
-    if [ "$(lines verdicts)" != "$count" ]; then
-        fact unpatched_all yes
-        return
+    # Nothing else is touched: it could be a link to what is live. The list is there for the case that nothing is right.
+    (cd "$work" && awk '/: OK$/ { print substr($0, 1, length($0) - 4) }' verdicts | tr '\n' '\000' |
+        xargs -0 touch -t "$stamp" patched) || return
+    wrong=$(awk '!/: OK$/ { sub(/: [^:]*$/, ""); print }' "$work/verdicts")
+    if [ "$wrong" ]; then
+        ! full || return
+        raw_fact unpatched "$wrong"
     fi
-    raw_fact unpatched "$(while IFS= read -r verdict; do
-        case $verdict in *': OK') ;; *) printf '%s\n' "${verdict%: *}" ;; esac
-    done <"$work/verdicts")"
 }
 
 lines() { echo $(($(wc -l <"$work/$1"))); } 2>/dev/null
