@@ -253,3 +253,17 @@ def test_traefiks_directory(site: Deployment) -> None:
         assert words in said
     assert "no Compose file" in bad(found)["compose"]
     assert sorted(path.name for path in conf.iterdir()) == ["broken.yml", "routers.yml"]
+
+
+def test_a_file_that_is_mounted_alone(site: Deployment, engine: Engine) -> None:
+    """The container that mounts it would never see deployer's changes; the mend is to mount the directory."""
+    conf = site.parent / "conf"
+    conf.mkdir()
+    (conf / "routers.yml").touch()
+    engine.provide("busybox:latest")
+    mount = f"--volume={conf}/routers.yml:/routers.yml:ro"
+    engine.docker("run", "--detach", "--name=proxy", "--stop-signal=KILL", mount, "busybox:latest", "sleep", "600")
+    site.variables |= {name: value for name, value in engine.environment.items() if name in ("DOCKER_HOST", "PATH")}
+    flags = ("--roll", "blog:80", "--traefik-directory", str(conf), "--traefik-api", "http://127.0.0.1:1")
+    said = [f"{each['found']} > {each['mend']}" for each in findings(site, 2, *flags) if each["name"] == "traefik"]
+    assert any("routers.yml is mounted by itself into the container proxy" in each for each in said), said
