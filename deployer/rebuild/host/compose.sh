@@ -195,7 +195,7 @@ render() { # sets $rendered (it holds secrets: never printed), $rendered_hash an
     esac
     if [ -z "$rendered" ]; then
         compose_said=$(printf '%s\n' "$compose_said" | sed '/level=warning/d' | tail -n 3 | tr '\n' ' ')
-        compose_error="the Compose file $compose_file is invalid: $compose_said"
+        compose_error="the Compose file $compose_file is invalid: ${compose_said% }"
         return 1
     fi
     rendered_hash=$(printf '%s' "$rendered" | sha256sum)
