@@ -20,7 +20,8 @@ recover() { # WHY: nothing to do, without a word, when nothing is unfinished
     if [ "$live" = "$release" ] || one_way; then
         working roll_finish || return 1
         accept
-        journal finish recovered "$release"
+        journal switch recovered "$release"
+        journal done confirmed "$release"
         fact healed "an interrupted deploy had put $release live; it stays live"
     else
         working undo_changes || return 1

@@ -64,7 +64,6 @@ do_up() { # SECONDS, then the command's text
     journal switch begin "$release"
     in_checkout "$within" sh "$work/command"
     succeeded up "$within"
-    journal switch done "$release"
 }
 
 do_accept() { # the gate has passed: from here on an interrupted deploy is finished, not undone
@@ -74,6 +73,7 @@ do_accept() { # the gate has passed: from here on an interrupted deploy is finis
     { sed '/^head /d' "$state/records/$release/facts" && printf 'head %s\n' "$head"; } >"$work/facts" &&
         mv -f "$work/facts" "$state/records/$release/facts" || cannot "write to $state on the host"
     accept
+    journal switch done "$release"
     journal done confirmed "$release" "$members"
 }
 
