@@ -44,6 +44,7 @@ MOST_PIECES = 100
 LONG_UNIT = 1024
 UNITS_OF_A_LONG_LINE = re.compile(rb"[^>}]{0,512}[>}]|[^>}]{1,512}")
 RUNS = re.compile(rb"\x00+|\x01+")
+SLICE = 1 << 14
 MOST_UNPACKED = 1 << 25
 """Bytes that a store may have: about 400,000 pages. Whoever has a host's account could send more."""
 
@@ -97,16 +98,9 @@ def encode(signatures: Mapping[bytes, bytes]) -> bytes:
 def decode(data: bytes) -> dict[bytes, bytes] | None:
     """Read what :func:`encode` wrote, once or several times; None when it is damaged, too large or of another version."""
     found: dict[bytes, bytes] = {}
-    left = MOST_UNPACKED
     try:
-        while data:
-            unpacker = zlib.decompressobj(wbits=31)
-            text = unpacker.decompress(data, left)
-            if not unpacker.eof or not text.startswith(FORMAT):
-                return None
+        for text in _unpacked(memoryview(data)):
             found.update(_rows(text))
-            left -= len(text)
-            data = unpacker.unused_data
     except (zlib.error, struct.error):
         return None
     return found
@@ -119,7 +113,27 @@ def expected_size(sizes: Iterable[int]) -> int:
     )
 
 
+def _unpacked(data: memoryview) -> Iterator[bytes]:
+    """The texts of all parts; piece by piece, because what is behind a part's end is copied each time."""
+    at, left = 0, MOST_UNPACKED
+    while at < len(data):
+        unpacker = zlib.decompressobj(wbits=31)
+        text = bytearray()
+        while not unpacker.eof:
+            piece = data[at : at + SLICE]
+            text += unpacker.decompress(piece, left - len(text) + 1)
+            at += len(piece) - len(unpacker.unused_data)
+            if not piece or len(text) > left:
+                message = "it is cut, or too large"
+                raise zlib.error(message)
+        left -= len(text)
+        yield bytes(text)
+
+
 def _rows(text: bytes) -> Iterator[tuple[bytes, bytes]]:
+    if not text.startswith(FORMAT):
+        message = "another format"
+        raise struct.error(message)
     at = len(FORMAT)
     while at < len(text):
         name, count = HEAD.unpack_from(text, at)

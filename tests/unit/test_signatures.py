@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import time
 import zlib
 
 import pytest
@@ -84,6 +85,15 @@ def test_what_is_stored_is_read_back(signatures: dict[bytes, bytes]) -> None:
     assert decode(encode(signatures) + encode({b"12345678": sign(b"more")})) == signatures | {
         b"12345678": sign(b"more")
     }
+
+
+def test_a_store_of_many_parts_is_read_quickly() -> None:
+    """A site that was deployed two thousand times with a page more."""
+    signatures = {number.to_bytes(8, "big"): sign(page(number)) for number in range(2000)}
+    stored = b"".join(encode({name: signature}) for name, signature in signatures.items())
+    began = time.thread_time()
+    assert decode(stored) == signatures
+    assert time.thread_time() - began < 1
 
 
 @given(st.data())
