@@ -16,6 +16,7 @@ import pytest
 
 from tests.conftest import need
 from tests.end_to_end.terminal import Terminal
+from tests.engine import Engine
 from tests.roots import traefik_program
 from tests.traefik import Load, Traefik, backend
 
@@ -148,6 +149,24 @@ def test_a_person_may_say_no(server: Server) -> None:
         terminal.answer("Write this?", "n")
         assert terminal.ended() == 0
     assert server.files() == files
+
+
+def test_a_file_that_is_mounted_by_itself_is_not_replaced(
+    server: Server, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its container would keep the old text for ever; with the directory mounted, the file is adopted."""
+    monkeypatch.setenv("DOCKER_HOST", engine.host)
+    engine.provide("busybox")
+    run = ["run", "--detach", "--rm", "--name=proxy"]
+    engine.docker(*run, f"--volume={server.original}:/conf/routers.yml:ro", "busybox", "sleep", "300")
+    files = server.files()
+    done = server.adopt("--yes")
+    assert done.returncode == 1
+    assert "is mounted by itself into the container proxy" in done.stderr
+    assert server.files() == files
+    engine.docker("rm", "--force", "proxy")
+    engine.docker(*run, f"--volume={server.directory}:/conf:ro", "busybox", "sleep", "300")
+    assert server.adopt("--yes").returncode == 0
 
 
 @pytest.mark.parametrize("fault", ["malformed", "api down"])

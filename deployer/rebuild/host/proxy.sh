@@ -39,9 +39,8 @@ opener = build_opener(ProxyHandler({}), HTTPSHandler(context=ssl._create_unverif
 try: r = opener.open(sys.argv[2], timeout=float(sys.argv[1]))
 except HTTPError as e: r = e
 print(r.read().decode("utf-8", "replace")); print(r.getcode(), end="")'
-# shellcheck disable=SC2016
-web_perl='my $r = HTTP::Tiny->new(timeout => $ARGV[0], proxy => undef, http_proxy => undef, https_proxy => undef)->get($ARGV[1]);
-print $r->{content}, "\n", $r->{status} == 599 ? "000" : $r->{status};'
+web_perl="my \$r = HTTP::Tiny->new(timeout => \$ARGV[0], proxy => undef, http_proxy => undef, https_proxy => undef)->get(\$ARGV[1]);
+print \$r->{content}, qq(\\n), \$r->{status} == 599 ? '000' : \$r->{status};"
 
 web_wget() { # SECONDS URL: as curl prints it. BusyBox knows few options, and names the status of a failure only.
     seconds=$1 url=$2
