@@ -265,6 +265,37 @@ def test_a_checkout_that_is_gone_keeps_no_deploy_from_going_on(host: CheckoutHos
     assert (host.head(), host.status()) == (wanted, "")
 
 
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 3 MB in place of the host's disk."""
+    disk = tmp_path / "small"
+    disk.mkdir()
+    need("root", "to mount a small disk", present=os.geteuid() == 0)
+    command = ["mount", "-t", "tmpfs", "-o", "size=3m", "tmpfs", str(disk)]
+    can = subprocess.run(command, capture_output=True, check=False).returncode == 0
+    need("mount", "to mount a small disk", present=can)
+    yield disk
+    subprocess.run(["umount", "--lazy", str(disk)], check=True)
+
+
+def test_a_full_disk_takes_nothing_away(small_disk: Path, repository: Repository) -> None:
+    """It fills up while files are written: they go again, what was there is whole, and the message says why."""
+    path = small_disk / "blog"
+    repository.clone(path)
+    host = CheckoutHost(path)
+    first = host.head()
+    dice = random.Random(4)
+    repository.commit(
+        {f"big/{number}": dice.randbytes(1500).hex() for number in range(700)}
+        | {f"many/{number}": "two\n" for number in range(300)}
+    )
+    with pytest.raises(DeployFailed, match="the disk of .* on the host is full: free some space"):
+        host.update()
+    assert (host.head(), host.branch(), host.status(), page(host)) == (first, "main", "", "one\n")
+    assert not (path / "big").exists()
+    host.close()
+
+
 # --- shells -----------------------------------------------------------------------------------------------------------
 
 

@@ -36,6 +36,7 @@ end_git() { # nobody else worked there when we began, so the locks of a killed g
 }
 
 go_back_to() { # STAGE
+    rm -f "$work/spare" "$work/more"
     now=$(in_tree rev-parse --quiet --verify HEAD)
     case $1,$now in
     moving,"$head")

@@ -160,8 +160,10 @@ fetch_commit() { # only what is wanted; the tags that belong to it come along
             fail failed "git could not fetch ${refname:-$commit} from $shown: see what it printed, and that the host, or the token or key given for it, may read it"
     }
     # The branch may have been moved away from it meanwhile.
-    has_commit || attended 'git fetch' fetch --no-recurse-submodules "$remote" "+$commit:refs/deployer/wanted" || :
-    has_commit || fail invalid "$shown has no commit $commit: push it first, or correct the ref"
+    has_commit || {
+        attended 'git fetch' fetch --no-recurse-submodules "$remote" "+$commit:refs/deployer/wanted"
+        has_commit || fail invalid "$shown has no commit $commit: push it first, or correct the ref"
+    }
 }
 
 prepare_lfs() { # its objects first: then the move needs no network
@@ -239,17 +241,27 @@ in_the_way() { # sets $list
 }
 
 alone_in_tree() { # GIT'S ARGUMENTS...: in a group that is noted, so that whoever heals can end it; errors go to a file
+    rm -f "$work/ended"
     grouped git -C "$tree" "$@" </dev/null >/dev/null 2>"$work/errors" 3>&-
     rm -f "$work/group"
+    # A full disk takes no status.
     first_line "$work/ended"
-    return "$line"
+    return "${line:-1}"
 }
 
 checked_out() { # ARGUMENTS...: of git checkout
     alone_in_tree checkout --quiet --no-overwrite-ignore "$@"
 }
 
+spare_room() { # COMMIT: so that the way back has some on a disk that is full by then, for git writes its index anew
+    [ -f "$git_directory/index" ] || return 0
+    # A line of this list is about as long as an entry of the index.
+    in_tree ls-tree -r "$1" >"$work/spare" && cat "$work/spare" "$work/spare" "$git_directory/index" >"$work/more" ||
+        cannot "write to $state on the host"
+}
+
 move_head() { # COMMIT [BRANCH]
+    spare_room "$1"
     renew
     if [ "${2:-}" ]; then
         working checked_out -B "${2#refs/heads/}" "$1" --
@@ -270,6 +282,7 @@ move_head() { # COMMIT [BRANCH]
     }
     said "$(cat "$work/errors")"
     ours
+    ! full || fail failed "the disk of $parent on the host $lacking"
     fail failed "git cannot check $1 out in $path on the host: $said"
 }
 
@@ -323,7 +336,7 @@ end_tree() {
 follow() { # the remote's branch, where the new one follows none
     case $target,$refname in
     "$refname",refs/heads/*)
-        [ "$(in_tree config "branch.${target#refs/heads/}.merge")" ] || {
+        [ "$upstream" = "$refname" ] && [ "$target" = "refs/heads/$branch" ] || [ "$(in_tree config "branch.${target#refs/heads/}.merge")" ] || {
             in_tree config "branch.${target#refs/heads/}.remote" "$remote"
             in_tree config "branch.${target#refs/heads/}.merge" "$refname"
         }
