@@ -237,13 +237,13 @@ class Project:
         return sorted(found)
 
     def planned(self) -> str:
-        """What a dry run of `up` would do; empty when nothing."""
+        """What a dry run of `up` would do to the service; empty when nothing."""
         command = ("docker", "compose", "--dry-run", "up", "--detach", "--no-build")
         done = subprocess.run(
             command, cwd=self.checkout, env=self.engine.environment, capture_output=True, text=True, check=True
         )
         lines = (done.stdout + done.stderr).splitlines()
-        return "\n".join(line for line in lines if "DRY-RUN" in line and not line.rstrip().endswith("Running"))
+        return "\n".join(line for line in lines if "site-blog" in line and not line.rstrip().endswith("Running"))
 
     def steady(self) -> bool:
         """True when the proxy's file names the service again, and nothing of a roll is left."""

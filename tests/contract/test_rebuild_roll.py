@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import random
+import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from deployer.errors import DeployerError, DeployFailed
+from deployer.rebuild import requests
 from tests.contract.rolling import Project, Rolled, projects
+from tests.contract.visitors import Visitors
 from tests.engine import Engine
-from tests.load import Load
 
 
 @pytest.fixture
@@ -19,13 +25,246 @@ def project(engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     yield from projects(engine, tmp_path)
 
 
-def test_nobody_notices(project: Project) -> None:
-    """A roll from the steady state back to it: no request fails, and there is one container of the new version."""
-    project.prepare()
-    with Load(project.url) as load:
-        took = project.roll("app:2", Rolled())
-    assert load.stop().failed == 0, load.stop()
-    assert (project.versions(), project.names()) == (["2"], ["site-blog-2"])
+@pytest.fixture
+def kills() -> int:
+    """How often to kill: the full number is asked for by DEPLOYER_KILLS=100."""
+    return int(os.environ.get("DEPLOYER_KILLS", "5"))
+
+
+def consistent(project: Project, versions: list[str]) -> None:
+    """Exactly these containers, the proxy at rest, and nothing that `up` would change."""
+    assert project.versions() == versions
+    assert len(project.names()) == len(versions)
     assert project.steady()
     assert project.planned() == ""
-    print(took, load.stop())
+
+
+def test_nobody_notices(project: Project) -> None:
+    """A roll of an app that dies at once on SIGTERM, from the steady state back to it: no request fails."""
+    project.prepare()
+    with Visitors(project.url) as visitors:
+        project.roll("app:2", Rolled())
+        project.roll("app:1", Rolled())
+    assert visitors.failures == []
+    assert set(visitors.answers) == {"1", "2"}
+    consistent(project, ["1"])
+    assert project.names() == ["site-blog-3"]
+
+
+@pytest.mark.parametrize("batch", [0, 1, 2])
+def test_replicas_in_batches(project: Project, batch: int) -> None:
+    """Three replicas are replaced all at once, one by one, or two at a time; there are never fewer than three."""
+    project.prepare(replicas=3)
+    with Visitors(project.url) as visitors:
+        project.roll("app:2", Rolled(replicas=3, batch=batch, settle=0, drain=0.5))
+    assert visitors.failures == []
+    consistent(project, ["2"] * 3)
+
+
+@pytest.mark.parametrize(("before", "after"), [(1, 3), (3, 1)])
+def test_another_number_of_replicas(project: Project, before: int, after: int) -> None:
+    """The new version may have more or fewer replicas than the old one had."""
+    project.prepare(replicas=before)
+    project.write(replicas=after)
+    with Visitors(project.url) as visitors:
+        project.roll("app:2", Rolled(replicas=after, batch=1, settle=0, drain=0.5))
+    assert visitors.failures == []
+    consistent(project, ["2"] * after)
+
+
+def test_nothing_to_replace(project: Project) -> None:
+    """Containers that Compose would leave alone stay, and so does the proxy's file."""
+    project.prepare()
+    before = [project.engine.docker("inspect", "--format={{.Id}}", name) for name in ("site-blog-1", "beside")]
+    session = project.begin("app:1")
+    assert project.start(session, Rolled()).every("unchanged") == ("blog",)
+    session.perform(requests.cut(), requests.accept(), requests.retire(0), requests.finish(3))
+    assert before == [project.engine.docker("inspect", "--format={{.Id}}", name) for name in ("site-blog-1", "beside")]
+    consistent(project, ["1"])
+
+
+def test_the_service_beside(project: Project) -> None:
+    """Another service is left alone when nothing about it changed, and brought up when its configuration did."""
+    project.prepare()
+    beside = project.engine.docker("inspect", "--format={{.Id}}", "beside")
+    project.roll("app:2", Rolled(settle=0, drain=0))
+    assert project.engine.docker("inspect", "--format={{.Id}}", "beside") == beside
+    file = project.checkout / "docker-compose.yml"
+    file.write_text(file.read_text().replace("sleep 100000", "sleep 200000"))
+    project.roll("app:1", Rolled(settle=0, drain=0))
+    assert "200000" in project.engine.docker("inspect", "--format={{.Config.Cmd}}", "beside")
+    consistent(project, ["1"])
+
+
+def test_a_health_check_decides(project: Project) -> None:
+    """A container with a health check is ready when Docker says so, although it answers before."""
+    project.prepare()
+    project.write(behaviour="warming")
+    with Visitors(project.url) as visitors:
+        project.roll("checked:2", Rolled(settle=0))
+    assert visitors.failures == []
+    consistent(project, ["2"])
+
+
+def test_answers_decide_without_a_health_check(project: Project) -> None:
+    """An app that answers 503 for its first three seconds gets no visitor before it answers well."""
+    project.prepare()
+    project.write(behaviour="warming")
+    with Visitors(project.url) as visitors:
+        project.roll("app:2", Rolled(settle=0))
+    assert visitors.failures == []
+    consistent(project, ["2"])
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "image", "said"),
+    [
+        ("crashing", "app:2", "ended with exit code 1"),
+        ("fading", "app:2", "ended with exit code 1"),
+        ("unwell", "app:2", "was not ready within 4 s: http://"),
+        ("hanging", "app:2", "was not ready within 4 s: http://"),
+        ("unwell", "checked:2", "blog"),
+    ],
+)
+def test_a_version_that_is_no_good(project: Project, behaviour: str, image: str, said: str) -> None:
+    """One that crashes, dies within the settle time, answers 500 or never, gets no visitor; the message says why."""
+    project.prepare()
+    project.write(behaviour=behaviour)
+    with Visitors(project.url) as visitors:
+        session = project.begin(image)
+        with pytest.raises(DeployFailed, match=said) as caught:
+            project.start(session, Rolled(patience=4, settle=3 if behaviour == "fading" else 0))
+        session.close()
+    assert visitors.failures == []
+    assert set(visitors.answers) == {"1"}
+    assert "site-blog-2" in str(caught.value)
+    # The old configuration belongs to the checkout, which these tests leave out.
+    project.write()
+    consistent(project, ["1"])
+
+
+def test_back_after_the_cut(project: Project) -> None:
+    """A release that fails its gate goes again: the old containers, which were there all the time, serve."""
+    project.prepare(replicas=2)
+    before = project.names()
+    with Visitors(project.url) as visitors:
+        session = project.begin("app:2")
+        project.start(session, Rolled(replicas=2))
+        session.perform(requests.cut())
+        time.sleep(0.5)
+        session.perform(requests.revert())
+    assert visitors.failures == []
+    assert set(visitors.answers) == {"1", "2"}
+    assert project.names() == before
+    consistent(project, ["1"] * 2)
+
+
+def test_back_after_batches(project: Project) -> None:
+    """Old containers that a batch has removed already come back from the old image."""
+    project.prepare(replicas=3)
+    with Visitors(project.url) as visitors:
+        session = project.begin("app:2")
+        project.start(session, Rolled(replicas=3, batch=1, settle=0, drain=0.5))
+        session.perform(requests.cut())
+        assert project.versions() == ["1", "2", "2", "2"]
+        session.perform(requests.revert())
+    assert visitors.failures == []
+    consistent(project, ["1"] * 3)
+
+
+def test_a_client_that_is_gone(project: Project) -> None:
+    """When the client vanishes after the cut, the host goes back by itself."""
+    project.prepare()
+    with Visitors(project.url) as visitors:
+        session = project.begin("app:2")
+        project.start(session, Rolled())
+        session.perform(requests.cut())
+        session.close(wait=False)
+        project.heal()
+    assert visitors.failures == []
+    consistent(project, ["1"])
+
+
+def test_traefik_that_cannot_be_asked(project: Project) -> None:
+    """Without an acknowledgement nothing is started: whoever cannot be told must not be surprised."""
+    project.prepare()
+    session = project.begin("app:2")
+    project.engine.docker("pause", "traefik")
+    with pytest.raises(DeployFailed, match="Traefik"):
+        project.start(session, Rolled())
+    project.engine.docker("unpause", "traefik")
+    session.close()
+    project.heal()
+    consistent(project, ["1"])
+
+
+def test_requests_under_way_end_well(project: Project) -> None:
+    """A slow answer that has begun before the cut-over is given to its end, by an app that dies at once on SIGTERM."""
+    project.prepare()
+    with Visitors(f"{project.url}slow/3", visitors=6) as visitors:
+        time.sleep(1)
+        project.roll("app:2", Rolled(settle=0, drain=4))
+    assert visitors.failures == []
+    consistent(project, ["2"])
+
+
+def test_own_time_to_stop(project: Project) -> None:
+    """A container that does not end gets its own grace time of 3 s, not Docker's 10 s, and is then ended."""
+    project.prepare(behaviour="deaf")
+    took = project.roll("app:2", Rolled(settle=0, drain=0))
+    assert 3 < took < 12
+    consistent(project, ["2"])
+
+
+@pytest.mark.parametrize("restart", ["always", "no"])
+@pytest.mark.parametrize("cut", [False, True], ids=["started", "cut"])
+def test_the_engine_restarts_in_between(project: Project, restart: str, cut: bool) -> None:
+    """After a kill and a reboot, the file leads to containers that exist, and the next run brings one version back."""
+    project.prepare(restart=restart, replicas=2)
+    session = project.begin("app:2")
+    project.start(session, Rolled(settle=0, drain=0, replicas=2, batch=1))
+    if cut:
+        session.perform(requests.cut())
+    project.kill()
+    project.engine.restart()
+    if restart == "always":
+        project.wait()
+    project.heal()
+    project.wait()
+    consistent(project, ["1"] * 2)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(7200)
+def test_killed_at_random(project: Project, kills: int) -> None:
+    """SIGKILL to the host's shell at any moment: no request fails, and the next run finishes or undoes the roll."""
+    project.prepare(replicas=2)
+    how = Rolled(drain=0.3, settle=0.2, replicas=2, batch=1)
+    begun = time.monotonic()
+    project.roll("app:2", how)
+    span = time.monotonic() - begun
+    moments = random.Random(kills)
+    with Visitors(project.url) as visitors:
+        for number in range(kills):
+            target = "2" if project.versions()[0] == "1" else "1"
+            killed_roll(project, f"app:{target}", how, moments.uniform(0.1, 1) * span, number)
+            project.heal()
+            assert visitors.failures == []
+            assert len(set(project.versions())) == 1
+            consistent(project, project.versions()[:1] * 2)
+
+
+def killed_roll(project: Project, image: str, how: Rolled, moment: float, number: int) -> None:
+    """Begin a roll, and kill the shell that does it at that moment, if it runs still."""
+    release = f"202611230000{number % 60:02}Z-{number:07x}"
+
+    def roll() -> None:
+        with contextlib.suppress(DeployerError):
+            project.roll(image, how, release=release)
+
+    thread = threading.Thread(target=roll)
+    thread.start()
+    time.sleep(moment)
+    with contextlib.suppress(ValueError, ProcessLookupError):
+        project.kill()
+    thread.join()

@@ -31,7 +31,8 @@ remove_those() { # old or bad
 
 rest_easy() { # the steady state, which a reboot and a hand-made `up` know how to deal with
     rm -f "$roll"/serve.*
-    point || {
+    # Nothing depends on it but the warning, so whoever recovers does not wait for long.
+    point ${recovering:+5} || {
         fact warning "$trouble; the file itself is right, and names the containers by their service again"
         trouble=''
     }
@@ -211,13 +212,15 @@ await_good() { # those that were started for it
 }
 
 point_to_good() {
+    # Before the cut, nobody was ever sent elsewhere.
+    [ -e "$roll/cut" ] || return 0
     list_containers || return 1
     while IFS=' ' read -r rolled _; do
         survey "$rolled" "$roll/bad.$rolled"
         serve "$rolled" $out_running || return 1
     done <"$roll/services"
     if point; then
-        [ ! -e "$roll/cut" ] || note_pointed
+        note_pointed
         return
     fi
     # Traefik that never took the new names knows the old ones only. Otherwise it may send visitors to the new ones still.

@@ -62,11 +62,11 @@ serve() { # SERVICE NAMES; all is left as it is when there is nobody to send vis
     note "$roll/serve.$whom" "$(printf '%s\n' "$@")"
 }
 
-point() { # visitors are sent where the files say; false with $trouble
+point() { # [SECONDS]: visitors are sent where the files say; false with $trouble
     [ -f "$roll/template" ] || return 0
     renew
     proxy_why='it does not answer'
-    if proxy_point && proxy_acknowledge; then return 0; fi
+    if proxy_point && proxy_acknowledge "$@"; then return 0; fi
     trouble="Traefik has not taken over where visitors are to be sent: $proxy_why"
     return 1
 }
