@@ -451,6 +451,24 @@ def test_a_left_over_rebase_is_no_obstacle(host: CheckoutHost, repository: Repos
     assert "<<<<<<<" in git(host.path, "show", f"refs/deployer/changes/{host.release}")
 
 
+def test_a_left_over_rebase_of_own_commits_is_not_thrown_away(host: CheckoutHost, repository: Repository) -> None:
+    """An exact update stops at them, and leaves the rebase as it is; one that carries them over begins it anew."""
+    (host.path / "page").write_text("mine\n")
+    git(host.path, "commit", "--quiet", "--all", "--message", "mine")
+    own = host.head()
+    repository.commit({"page": "theirs\n"})
+    git(host.path, "fetch", "--quiet")
+    with pytest.raises(AssertionError, match="CONFLICT"):
+        git(host.path, "rebase", "origin/main")
+    with pytest.raises(DeployFailed, match=f"nowhere else: {own[:7]} mine"):
+        host.update()
+    assert host.facts().text("interrupted") == "rebase"
+    assert host.facts().text("head") == own
+    wanted = repository.commit({"page": "one\n"})
+    host.update(mode="rebase")
+    assert (git(host.path, "rev-parse", "HEAD~1"), host.branch(), page(host)) == (wanted, "main", "mine\n")
+
+
 def test_a_merge_that_somebody_has_begun_stops_the_deploy(host: CheckoutHost, repository: Repository) -> None:
     """It is a person's work, unlike a rebase that stopped."""
     git(host.path, "checkout", "--quiet", "-b", "side")

@@ -25,8 +25,11 @@ unrestored() { printf '%s\n' "$1" >&2; } # TEXT: the client repeats what came la
 
 end_git() { # nobody else worked there when we began, so the locks of a killed git are ours
     for _ in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22 23 24 25 26 27 28 29 30; do
+        locks=$(git_locks)
+        # Without a lock it is somebody who only reads.
+        [ "$locks" ] || return 0
         git_at_work || {
-            git_locks | while IFS= read -r line; do rm -f "$line"; done
+            printf '%s\n' "$locks" | while IFS= read -r line; do rm -f "$line"; done
             return 0
         }
         sleep 1

@@ -43,14 +43,10 @@ update_checkout() {
     put_changes_away
     fetch_commit
     prepare_lfs
-    if [ "$unfinished" ]; then leave_rebase; fi
     find_own_commits
-    if [ "$mode" = rebase ] && [ "$own" ]; then
-        rebase_own
-    else
-        [ -z "$own" ] || name_own_commits
-        go_to "$commit"
-    fi
+    [ "$mode" = rebase ] || [ -z "$own" ] || name_own_commits
+    if [ "$unfinished" ]; then leave_rebase; fi
+    if [ "$own" ]; then rebase_own; else go_to "$commit"; fi
     end_tree
     follow
     note_checkout moved
@@ -116,9 +112,9 @@ git_at_work() { # true while a process of git is in the checkout
     return 1
 }
 
-git_locks() { # the lock files of git, one a line
-    find "$git_directory" \( -path "$git_directory/objects" -o -path "$git_directory/lfs" -o -path "$git_directory/logs" \) -prune \
-        -o -type f -name '*.lock' -print 2>/dev/null
+git_locks() { # the lock files of git, one a line; those of our own refs are in nobody's way
+    find "$git_directory" \( -path "$git_directory/objects" -o -path "$git_directory/lfs" -o -path "$git_directory/logs" \
+        -o -path "$git_directory/refs/deployer" \) -prune -o -type f -name '*.lock' -print 2>/dev/null
 }
 
 wait_for_git() { # somebody else's, for some seconds
@@ -213,7 +209,7 @@ find_own_commits() { # sets $own: the newest of those that would be on no branch
     own=''
     [ "${tips# }" ] || return 0
     # shellcheck disable=SC2086
-    own=$(in_tree rev-list --max-count=100 $tips --not "$commit" --remotes --glob='refs/deployer/releases/*' $known) || own=''
+    own=$(in_tree rev-list $tips --not "$commit" --remotes --glob='refs/deployer/releases/*' $known) || own=$tips
     [ "$own" ] || return 0
     # What was once the remote's is no loss, though a force-push took it away since.
     # shellcheck disable=SC2086
@@ -222,12 +218,12 @@ find_own_commits() { # sets $own: the newest of those that would be on no branch
         in_tree rev-list --walk-reflogs --remotes 2>/dev/null | sed 's/^/^/'
         in_tree for-each-ref --format='^%(objectname)' refs/remotes refs/deployer/releases
         [ -z "$known" ] || printf '^%s\n' "$known"
-    } | git -C "$tree" rev-list --ignore-missing --topo-order --max-count=100 --stdin 3>&-) || own=''
+    } | git -C "$tree" rev-list --ignore-missing --topo-order --stdin 3>&-) || own=$tips
 }
 
 name_own_commits() {
-    # shellcheck disable=SC2086
-    listed "$(in_tree show --no-patch --no-color --format='%h %s' $own --)"
+    # shellcheck disable=SC2046
+    listed "$(in_tree show --no-patch --no-color --format='%h %s' $(printf '%s\n' "$own" | head -n 100) --)"
     fail failed "the checkout $path on the host has commits that are nowhere else: $list; push them, carry them over with rebuild.update = \"rebase\", or drop them with git -C '$path' reset --hard HEAD~$(printf '%s\n' "$own" | grep -c .)"
 }
 
@@ -314,7 +310,8 @@ rebase_own() { # onto the commit, beside the branch, which moves when all has go
         fail failed "the commits of $path on the host do not fit onto $commit: conflicts in $list; rebase them there by hand, or push them, then run again"
     }
     new_head=$(in_tree rev-parse HEAD)
-    [ -z "$target" ] || checked_out -B "${target#refs/heads/}" "$new_head" -- || cannot "move the branch in $path on the host"
+    [ -z "$target" ] || checked_out -B "${target#refs/heads/}" "$new_head" -- ||
+        [ "$(in_tree symbolic-ref --quiet HEAD)" = "$target" ] || cannot "move the branch in $path on the host"
 }
 
 rebased() {
@@ -376,9 +373,9 @@ to_commit() { # COMMIT, one that was deployed before: the branch that is checked
     stop_at_changes
     wait_for_git
     note_checkout fetching
-    if [ "$unfinished" ]; then leave_rebase; fi
     find_own_commits
     [ -z "$own" ] || name_own_commits
+    if [ "$unfinished" ]; then leave_rebase; fi
     go_to "$commit"
     local_submodules "$commit" || fail failed "the submodules of $path on the host have lost what $commit wants: deploy it anew with deployer run"
     note_checkout moved
