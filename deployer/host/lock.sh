@@ -142,7 +142,7 @@ take_lock() { # WAIT seconds
 renew() { # the lease; a lapsed or broken one ends this deploy
     [ "$held" ] || return 0
     uptime
-    [ $((up - renewed)) -le "$lease" ] ||
+    [ "$watched" ] || [ $((up - renewed)) -le "$lease" ] ||
         fail deposed "this deploy was silent for longer than its lease of $lease s, so its lock is void"
     { true >"$work/lease"; } 2>/dev/null || {
         ours
@@ -153,6 +153,10 @@ renew() { # the lease; a lapsed or broken one ends this deploy
 }
 
 working() { # COMMAND...: run it while a watcher renews the lease, unless this shell is stopped
+    [ ! "$watched" ] || {
+        "$@"
+        return
+    }
     (
         while sleep 1; do
             process $$
@@ -162,9 +166,10 @@ working() { # COMMAND...: run it while a watcher renews the lease, unless this s
             esac
         done
     ) 3>&- </dev/null 2>/dev/null &
-    watcher=$!
+    watcher=$! watched=yes
     "$@"
     result=$?
+    watched=''
     # KILL: another signal may arrive before the new shell has dropped our traps, and would be lost (seen with dash).
     kill -KILL "$watcher" 2>/dev/null
     uptime

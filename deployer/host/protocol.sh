@@ -18,7 +18,7 @@ export LC_ALL TZ
 umask 022
 exec 3>&1 >/dev/null
 trap '' PIPE
-lease=15 sweeping='' claim='' held='' built='' switched='' previous='' app='' verb='' renewed=0 failure='input ended'
+lease=15 sweeping='' claim='' held='' built='' switched='' previous='' app='' verb='' renewed=0 watched='' failure='input ended'
 newline='
 '
 IFS= read -r mark || exit 1

@@ -16,7 +16,7 @@ from deployer.rebuild import requests
 from deployer.rebuild.credential import Credential
 from deployer.rebuild.facts import Facts, read_facts
 from deployer.rebuild.host import program
-from deployer.rebuild.services import read_services
+from deployer.rebuild.services import cautions, read_services
 from deployer.rebuild.space import check_space
 from deployer.rebuild.steps import Ending, check_rolled
 from deployer.release import ReleaseName, new_name
@@ -121,7 +121,7 @@ class RebuildStrategy:
         start = requests.begin(release, facts.live, record, commit=wanted.commit)
         step = Step("fetch", f"bring {facts.path} to {wanted.commit[:7]}", (start, fetch))
         ending = Ending(config, facts, release, wanted.commit, self._log)
-        return ending.complete((step, ending.built()), healed)
+        return ending.complete((step, ending.built()), (*healed, *_cautions(config, facts)))
 
 
 def opening(config: Config, label: str, *, patient: bool) -> tuple[Request, ...]:
@@ -171,6 +171,11 @@ def _check_checkout(config: Config, facts: Facts) -> None:
     if services:
         check_rolled(config, services)
     check_space(facts.reply, services.values(), [service.name for service in config.rebuild.services], facts.host)
+
+
+def _cautions(config: Config, facts: Facts) -> tuple[str, ...]:
+    rolled = [service.name for service in config.rebuild.services]
+    return cautions(read_services(facts.rendered), rolled, facts.reply.every("unset"))
 
 
 def _tell(reporter: Reporter, facts: Facts, reply: Reply) -> None:

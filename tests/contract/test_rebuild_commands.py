@@ -22,7 +22,9 @@ from deployer.transports.conversation import Conversation
 from deployer.transports.local import open_channel
 
 _STUBS = """
-recovering='' compose_file=''
+recovering='' compose_file='' compose_error=''
+remember_images() { :; }
+save_compose() { :; }
 find_native() { native=env; }
 load_compose() { :; }
 checkout_facts() { :; }

@@ -43,6 +43,15 @@ tick() { # false when the client is gone: only by writing does a program learn t
     [ "$recovering" ] || printf '%s +\n' "$mark" >&3
 }
 
+running() { # true until what attend has started is over
+    [ ! -e "$work/ended" ] || return 1
+    kill -s 0 "$relaying" 2>/dev/null && return
+    # A full disk does not let the end be noted.
+    [ -s "$work/group" ] || return 1
+    IFS=' ' read -r group _ <"$work/group"
+    kill -s 0 "$group" 2>/dev/null
+}
+
 attend() { # SECONDS COMMAND...: its status; 124 when it ran out of time, 125 when the client is gone
     rm -f "$work/ended" "$work/group"
     uptime
@@ -52,8 +61,8 @@ attend() { # SECONDS COMMAND...: its status; 124 when it ran out of time, 125 wh
     (grouped "$@") </dev/null 2>&1 3>&- | relay &
     relaying=$!
     outlive &
-    watcher=$!
-    until [ -e "$work/ended" ]; do
+    warden=$!
+    while running; do
         sleep 0.1 2>/dev/null || sleep 1
         uptime
         [ "$up" != "$ticked" ] || continue
@@ -66,13 +75,13 @@ attend() { # SECONDS COMMAND...: its status; 124 when it ran out of time, 125 wh
         stop_group "$work/group"
     else
         first_line "$work/ended"
-        result=$line
+        result=${line:-1}
     fi
     for _ in 1 2 3 4 5; do
         kill -s 0 "$relaying" 2>/dev/null || break
         sleep 0.1 2>/dev/null || break
     done
-    kill -KILL "$watcher" 2>/dev/null
+    kill -KILL "$warden" 2>/dev/null
     rm -f "$work/group"
     return "$result"
 }
@@ -89,9 +98,17 @@ outlive() { # whatever kills this shell: what it has started ends, too
 do_command() { # WHAT SECONDS, then the command's text: it runs in the checkout
     IFS= read -r what && IFS= read -r within || exit 1
     frames >"$work/command" || exit 1
-    [ "$what" != build ] || [ "$compose_file" ] || keep_command build "$within"
+    [ "$what" != build ] || before_build "$within"
     in_checkout "$within" sh "$work/command"
     succeeded "$what" "$within"
+}
+
+before_build() { # SECONDS
+    # Of the commit that was fetched, whose Compose file may be another one.
+    remember_images
+    [ -z "$compose_error" ] || fail failed "$compose_error"
+    save_compose
+    [ "$compose_file" ] || keep_command build "$1"
 }
 
 keep_command() { # NAME SECONDS: the command is run again by whoever undoes this

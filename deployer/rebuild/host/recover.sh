@@ -80,6 +80,8 @@ heal() { # with the lock held
         if [ -s "$left/owner" ]; then stale "$left"; else abandoned "$left"; fi && rm -rf "$left"
     done
     recover killed || fail unknown "an interrupted deploy could be neither undone nor finished${trouble:+: $trouble}; look at what runs there, then run again"
+    # With nothing pending, that is what a killed change of the proxy's files alone has left.
+    rm -rf "$state/roll"
     find_live
     for record in "$state"/records/*; do
         [ ! -d "$record" ] || [ -e "$record/served" ] || [ "${record##*/}" = "$live" ] || forget_release "${record##*/}"

@@ -40,7 +40,6 @@ do_begin() { # RELEASE PREVIOUS MEMBERS, then the record's facts (none: it is th
     frames >"$work/facts" || exit 1
     [ ! -s "$work/facts" ] || mv -f "$work/facts" "$record/facts" || cannot "write to $state on the host"
     save_compose
-    remember_images
     put "$state/pending" "$release $previous"
     journal begin begin "$release" "$members"
     logged=$state/logs/$release
