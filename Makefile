@@ -41,6 +41,7 @@ lint: $(VENV)/.dev ## format, style, types, import directions, shell scripts, wo
 	@$(call quietly,lint-imports --no-cache)
 	@$(VENV)/bin/shellcheck $(SHELL_SCRIPTS)
 	@$(VENV)/bin/python -m deployer.static.host | $(VENV)/bin/shellcheck -
+	@$(VENV)/bin/python -m deployer.rebuild.host | $(VENV)/bin/shellcheck -
 ifneq ($(wildcard .github/workflows/*.yml),)
 	@$(VENV)/bin/check-jsonschema --quiet --builtin-schema vendor.github-workflows .github/workflows/*.yml
 	@$(VENV)/bin/check-jsonschema --quiet --builtin-schema vendor.dependabot .github/dependabot.yml
