@@ -78,6 +78,8 @@ def _in_turn(legs: Sequence[Leg], steps: Steps, watch: Watch, uninterrupted: Uni
     """Deploy to one host after the other, each through its gate; the first that fails ends it, and those before it stay."""
     for leg in legs:
         try:
+            if leg.plan.switch is None:
+                steps.perform(leg.plan.confirm, leg.session)
             carry_out(leg.plan, leg.session, steps, gate=leg.gate, watch=watch, uninterrupted=uninterrupted)
         except DeployerError as error:
             if isinstance(error, GateFailed):

@@ -6,7 +6,7 @@ import contextlib
 import os
 import signal
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pytest
 
@@ -230,3 +230,28 @@ def test_a_second_signal_gives_up_the_finish(interrupts: Interrupts) -> None:
 
     with pytest.raises(StateUnknown, match="interrupted twice"):
         Deploy(answers={"log": twice}, interrupts=interrupts).run()
+
+
+PATIENT = replace(PLAN, approach=(step("start", "start"),), patient=True)
+
+
+def test_a_patient_plan_is_watched_when_it_is_prepared() -> None:
+    """The watch does not run beside a build; the approach, which visitors might notice, is watched."""
+    way = ["contents 1", "contents 2", "tree", "watch", "start", "switch", "mark", "gate"]
+    assert Deploy(PATIENT).run() == [*way, "held", "log", "confirm", "released"]
+
+
+def test_a_patient_plan_that_loses_its_connection_before_the_switch_is_a_failure() -> None:
+    """What was live before serves: only the switch itself makes the state unknown."""
+    for verb, kind in (("start", ConnectionLost), ("switch", StateUnknown)):
+        with pytest.raises(DeployerError) as caught:
+            Deploy(PATIENT, answers={verb: ConnectionLost("gone")}).run()
+        assert type(caught.value) is kind
+
+
+def test_a_one_way_release_is_not_reverted() -> None:
+    """Its gate fails, it stays, and the error says why."""
+    deploy = Deploy(replace(PATIENT, one_way="the database was migrated"), reason="status 500")
+    with pytest.raises(StateUnknown, match="status 500. It was not rolled back: the database was migrated"):
+        deploy.run()
+    assert "revert" not in deploy.events

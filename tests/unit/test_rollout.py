@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 import pytest
@@ -223,3 +223,44 @@ def test_without_gates_all_are_switched_and_confirmed() -> None:
     roll_out(legs, Steps(reports, FakeClock()), watch=FakeWatch(), uninterrupted=contextlib.nullcontext)
     assert not [name for name in reports.said("started") if name.startswith("check")]
     assert {"finish web1", "finish web2", "finish web3"} <= set(reports.said("finished"))
+
+
+PATIENT = replace(PLAN, approach=(step("start", "start"),), patient=True)
+TURN = ["contents", "watch", "start", "switch", "mark", "gate", "held", "confirm", "released"]
+
+
+def turn(name: str, *events: str) -> list[str]:
+    """What happens at one host, as the shared list has it."""
+    return [event if event in {"watch", "mark", "held", "released"} else f"{event} {name}" for event in events]
+
+
+def test_patient_plans_are_carried_out_one_host_after_the_other() -> None:
+    """Each through its gate before the next is touched; nobody watches while a host prepares."""
+    events = Rollout(dict.fromkeys(NAMES, PATIENT)).run()
+    assert events == [event for name in NAMES for event in turn(name, *TURN)]
+
+
+def test_a_patient_host_with_nothing_to_do_is_only_finished() -> None:
+    """In its turn, without a watch of its own."""
+    events = Rollout({"web1": PATIENT, "web2": IDLE, "web3": PATIENT}).run()
+    assert events == [*turn("web1", *TURN), "conclude web2", *turn("web3", *TURN)]
+
+
+def test_the_first_patient_host_that_fails_ends_the_deploy() -> None:
+    """It goes back, the ones before it stay, the ones behind it are not touched, and the error says how each is."""
+    rollout = Rollout(dict.fromkeys(NAMES, PATIENT), reasons={"web2": "status 500"})
+    error = rollout.fails(GateFailed, "web2: ", "status 500")
+    assert "web1: 20261122T190300Z-7f247f9 is live" in error.hint
+    assert "web2: 20261121T190300Z-aaaaaaa is live again" in error.hint
+    assert "web3: 20261121T190300Z-aaaaaaa is live, as before" in error.hint
+    assert "revert web2" in rollout.events
+    assert not [event for event in rollout.events if "web3" in event]
+
+
+def test_a_patient_host_that_cannot_prepare_leaves_all_as_they_are() -> None:
+    """Its own failure is told, with its exit code."""
+    rollout = Rollout(dict.fromkeys(NAMES, PATIENT))
+    rollout.sessions["web1"].answers["contents"] = DeployFailed("build failed")
+    error = rollout.fails(DeployFailed, "web1: build failed")
+    assert "web1: 20261121T190300Z-aaaaaaa is live, as before" in error.hint
+    assert "watch" not in rollout.events
