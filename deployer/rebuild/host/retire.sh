@@ -66,10 +66,11 @@ bring_up_others() { # the services that did not roll; what fails there is not th
 }
 
 up_beside() { # SERVICES
+    beside_names=$*
     composed 'attend 600' up --detach --no-deps --no-build "$@" && return 0
     result=$?
     [ "$result" != 125 ] || [ "$recovering" ] || exit 1
-    fact warning "docker compose up of the services beside ($*) ended with status $result, see above; what was replaced serves. Mend them, then run docker compose up -d on the host"
+    fact warning "docker compose up of the services beside (${beside_names}) ended with status $result, see above; what was replaced serves. Mend them, then run docker compose up -d on the host"
     return 1
 }
 
