@@ -42,11 +42,12 @@ go_back_to() { # STAGE
     rm -f "$work/spare" "$work/more"
     now=$(in_tree rev-parse --quiet --verify HEAD)
     case $1,$now in
-    moving,"$head")
+    moved,"$commit" | moving,"$commit") step_back || return 1 ;;
+    moved,"$head") ;; # a way back that was killed had got so far
+    moving,"$head" | returning,"$head" | returning,"$commit")
         # The index first: so git knows the files that it had begun to put there, and takes them away itself.
         in_tree read-tree --reset "$commit" && put_files_back || return 1
         ;;
-    moving,"$commit" | moved,"$commit") step_back || return 1 ;;
     rebasing,*)
         in_tree rebase --quit 2>/dev/null || rm -rf "$git_directory/rebase-merge" "$git_directory/rebase-apply"
         put_files_back && in_tree update-ref --no-deref HEAD "$head" || return 1
@@ -76,9 +77,11 @@ step_back() { # from a whole checkout to the one before it; what was built there
         [ -z "$kept" ] || fact warning "files of the checkout $path were changed during the deploy; see git -C '$path' show $kept"
         in_tree reset --quiet --hard
     }
-    checked_out --detach "$head" -- && return
-    [ "$(in_tree rev-parse HEAD)" != "$head" ] || return 0
-    put_aside
+    in_tree read-tree -n -m -u "$commit" "$head" 2>/dev/null || {
+        # Nothing is moved by this one: it says what is in the way.
+        checked_out --detach "$head" -- || put_aside
+    }
+    sed '1s/.*/returning/' "$state/undo/checkout" >"$work/checkout" && mv -f "$work/checkout" "$state/undo/checkout"
     checked_out --detach "$head" -- && return
     [ "$(in_tree rev-parse HEAD)" != "$head" ] || return 0
     said "$(cat "$work/errors")"
