@@ -129,6 +129,25 @@ def test_a_kill_while_files_are_written(
     assert (host.head(), host.status(), page(host)) == (wanted, "", "two\n")
 
 
+def test_a_kill_beside_an_ignored_file(host: CheckoutHost, repository: Repository) -> None:
+    """Before git has refused to overwrite it, and with the note of an update under way: it is nobody's to remove."""
+    repository.commit({".gitignore": "data\n"})
+    host.update()
+    (host.path / "data").write_text("precious")
+    changed(repository, 2)
+    wanted = repository.commit({"data": "x"})
+    for pause in (0.05, 0.1, 0.15, 0.2, 0.3):
+        thread = start(host, wanted)
+        time.sleep(pause)
+        with contextlib.suppress(ValueError, ProcessLookupError):
+            os.kill(owner(host), signal.SIGKILL)
+        host.close()
+        thread.join(20)
+        host.open().perform(requests.lock(5, "test"))
+        assert (host.path / "data").read_text() == "precious"
+        assert host.status() == ""
+
+
 def test_a_kill_during_the_fetch(host: CheckoutHost, repository: Repository, tmp_path: Path) -> None:
     """What runs of it is ended by the next deploy, which fetches anew."""
     wanted = changed(repository, 2)

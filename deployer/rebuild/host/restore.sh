@@ -77,7 +77,7 @@ step_back() { # from a whole checkout to the one before it; what was built there
         [ -z "$kept" ] || fact warning "files of the checkout $path were changed during the deploy; see git -C '$path' show $kept"
         in_tree reset --quiet --hard
     }
-    in_tree read-tree -n -m -u "$commit" "$head" 2>/dev/null || {
+    clear_way "$commit" "$head" || {
         # Nothing is moved by this one: it says what is in the way.
         checked_out --detach "$head" -- || put_aside
     }

@@ -192,6 +192,10 @@ changes_commit() { # by an index of its own
 }
 
 leave_rebase() { # one that stopped before our time: what was done in it is kept, its branch is where it was
+    clear_way HEAD "$head" || {
+        in_the_way
+        fail failed "files that git does not know are in the way of ending the rebase in $path on the host: $list; move them away, then run again"
+    }
     keep_changes "$release"
     note_checkout rebasing
     in_tree rebase --abort >/dev/null 2>&1 || in_tree rebase --quit 2>/dev/null || rm -rf "$note"
@@ -227,9 +231,14 @@ name_own_commits() {
     fail failed "the checkout $path on the host has commits that are nowhere else: $list; push them, carry them over with rebuild.update = \"rebase\", or drop them with git -C '$path' reset --hard HEAD~$(printf '%s\n' "$own" | grep -c .)"
 }
 
-clear_way() { # COMMIT: true unless files that git does not know, ignored ones too, are in the way
-    in_tree update-index -q --refresh >/dev/null 2>&1
-    in_tree read-tree -n -m -u ${head:+"$head"} "$1" 2>"$work/errors"
+clear_way() { # FROM TO: true unless files that git does not know, ignored ones too, have names that only TO has
+    # shellcheck disable=SC2016
+    in_tree diff-tree -r -z --no-renames --diff-filter=A --name-only "$1" "$2" | (
+        cd "$tree" && xargs -0 sh -c 'for name; do
+            [ -d "$name" ] && [ ! -L "$name" ] || { [ ! -e "$name" ] && [ ! -L "$name" ]; } || printf "\t%s\n" "$name"
+        done' sh
+    ) >"$work/errors" 2>/dev/null
+    [ ! -s "$work/errors" ]
 }
 
 in_the_way() { # sets $list
@@ -286,7 +295,7 @@ go_to() { # COMMIT
     if [ "$head" = "$1" ] && [ "$target" = "${branch:+refs/heads/$branch}" ]; then return 0; fi
     keep_head
     # Where something is in the way git will say what, and move nothing: then nothing may be taken back either.
-    ! clear_way "$1" || note_checkout moving
+    [ "$head" ] && ! clear_way "$head" "$1" || note_checkout moving
     move_head "$1" "$target"
 }
 
@@ -300,7 +309,7 @@ rebase_own() { # onto the commit, beside the branch, which moves when all has go
     since=$(printf '%s\n' "$own" | tail -n 1)^
     # When no force-push is between, git itself finds out what is there already.
     [ "$(in_tree rev-list --count "$commit..$before")" != "$(printf '%s\n' "$own" | grep -c .)" ] || since=$commit
-    ! clear_way "$commit" || note_checkout moving
+    ! clear_way "$head" "$commit" || note_checkout moving
     move_head "$commit"
     note_checkout rebasing
     working rebased || {
