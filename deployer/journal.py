@@ -7,7 +7,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-__all__ = ["Event", "deploys", "members", "parse", "previous_of"]
+from deployer.errors import DeployFailed
+from deployer.release import choose, short
+
+__all__ = ["Event", "deploys", "members", "parse", "previous_of", "release_to_return_to"]
 
 _KNOWN = ("time", "deploy", "step", "state", "release", "previous")
 
@@ -55,6 +58,24 @@ def previous_of(events: tuple[Event, ...], release: str) -> str:
         if event.step == "switch" and event.release == release and event.state in ("done", "recovered"):
             return event.previous
     return ""
+
+
+def release_to_return_to(wanted: str, live: str, kept: tuple[str, ...], journal: str) -> str:
+    """The kept release that ``wanted`` means; empty: what was live before ``live``, as the journal's text has it.
+
+    Raises InvalidInput for a name that means none or several, and DeployFailed when there is nothing to go back to.
+    """
+    if wanted:
+        return choose(wanted, kept)
+    if not live:
+        message = "nothing is live, so there is nothing to go back from"
+        raise DeployFailed(message, hint="Name a release, see `deployer releases`.")
+    previous = previous_of(parse(journal), live)
+    if previous not in kept:
+        gone = f"{short(previous)}, which is not kept any more" if previous else "nothing that the journal knows"
+        message = f"before {short(live)} there was {gone}"
+        raise DeployFailed(message, hint="Name a release, see `deployer releases`.")
+    return previous
 
 
 def deploys(events: tuple[Event, ...]) -> tuple[tuple[Event, ...], ...]:

@@ -88,3 +88,20 @@ do_log() { # the deploy's output, in frames; a disk that is full by now is no re
         exit 1
     } 2>/dev/null || fact warning "the output of this deploy could not be kept in $state/logs on the host"
 }
+
+prune() { # KEEP: the newest, the live one and the one before it stay
+    find_live
+    count=0 newest_first=''
+    for record in "$state"/records/*; do
+        newest_first="${record##*/} $newest_first"
+    done
+    for kept in $newest_first; do
+        count=$((count + 1))
+        [ "$count" -le "$1" ] || [ "$kept" = "$live" ] || [ "$kept" = "$previous" ] || {
+            remove_release "$kept" && fact pruned "$kept"
+        }
+    done
+    [ "$(stat -c %s "$state/journal")" -lt 1048576 ] || {
+        tail -n 2000 "$state/journal" >"$work/journal" && mv -f "$work/journal" "$state/journal"
+    }
+}

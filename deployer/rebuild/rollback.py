@@ -7,16 +7,16 @@ from functools import partial
 
 from deployer.config import Config
 from deployer.errors import DeployFailed
-from deployer.journal import parse, previous_of
+from deployer.journal import release_to_return_to
 from deployer.parallel import together
-from deployer.plan import Plan, Reply, Request, Step, Text
+from deployer.plan import Plan, Request, Step, Text
 from deployer.ports import Answer
 from deployer.rebuild import requests
 from deployer.rebuild.facts import Facts, read_facts
 from deployer.rebuild.host import program
 from deployer.rebuild.steps import Ending
 from deployer.rebuild.strategy import FACTS, LOCK, check_host, opening
-from deployer.release import choose, short
+from deployer.release import short
 
 __all__ = ["RebuildRollback"]
 
@@ -52,7 +52,8 @@ class RebuildRollback:
     def decide(self, answers: tuple[Answer, ...]) -> tuple[Plan, ...]:
         """The way back to the chosen release on every host. The first host's journal says which one was live before."""
         facts = [read_facts(answer.replies[FACTS], answer.host) for answer in answers]
-        release = self._choose(answers[0].replies[-1], facts[0].live)
+        first = answers[0].replies[-1]
+        release = release_to_return_to(self._wanted, facts[0].live, first.every("record"), first.text("journal"))
         if all(each.live == release for each in facts):
             together([partial(answer.session.perform, requests.conclude()) for answer in answers])
             return tuple(Plan(release, release) for _ in answers)
@@ -77,20 +78,6 @@ class RebuildRollback:
             (step, ending.brought_back() if kept else ending.built()),
             (*answer.replies[LOCK].every("healed"), *_warnings(release, lost)),
         )
-
-    def _choose(self, answer: Reply, live: str) -> str:
-        kept = answer.every("record")
-        if self._wanted:
-            return choose(self._wanted, kept)
-        if not live:
-            message = "nothing is live, so there is nothing to go back from"
-            raise DeployFailed(message, hint="Name a release, see `deployer releases`.")
-        previous = previous_of(parse(answer.text("journal")), live)
-        if previous not in kept:
-            gone = f"{short(previous)}, which is not kept any more" if previous else "nothing that the journal knows"
-            message = f"before {short(live)} there was {gone}"
-            raise DeployFailed(message, hint="Name a release, see `deployer releases`.")
-        return previous
 
 
 def _warnings(release: str, lost: tuple[str, ...]) -> tuple[str, ...]:

@@ -8,11 +8,11 @@ from functools import partial
 
 from deployer.config import Config
 from deployer.errors import DeployFailed
-from deployer.journal import parse, previous_of
+from deployer.journal import release_to_return_to
 from deployer.parallel import together
-from deployer.plan import Plan, Reply, Request, Step
+from deployer.plan import Plan, Request, Step
 from deployer.ports import Answer
-from deployer.release import choose, short
+from deployer.release import short
 from deployer.static import requests
 from deployer.static.host import program
 from deployer.static.stream import Text
@@ -59,7 +59,7 @@ class StaticRollback:
         The first host's journal says which one was live before.
         """
         first = answers[0].replies[-1]
-        release = self._choose(first, first.text("live"))
+        release = release_to_return_to(self._wanted, first.text("live"), first.every("record"), first.text("journal"))
         lives = tuple(answer.replies[-1].text("live") for answer in answers)
         if set(lives) == {release}:
             together([partial(answer.session.perform, requests.conclude("always")) for answer in answers])
@@ -88,20 +88,6 @@ class StaticRollback:
             figures={"files_total": answer.replies[-1].number(f"{release}.files")},
             warnings=answer.replies[1].every("healed"),
         )
-
-    def _choose(self, answer: Reply, live: str) -> str:
-        kept = answer.every("record")
-        if self._wanted:
-            return choose(self._wanted, kept)
-        if not live:
-            message = "nothing is live, so there is nothing to go back from"
-            raise DeployFailed(message, hint="Name a release, see `deployer releases`.")
-        previous = previous_of(parse(answer.text("journal")), live)
-        if previous not in kept:
-            gone = f"{short(previous)}, which is not kept any more" if previous else "nothing that the journal knows"
-            message = f"before {short(live)} there was {gone}"
-            raise DeployFailed(message, hint="Name a release, see `deployer releases`.")
-        return previous
 
 
 def _check(answer: Answer, release: str) -> None:

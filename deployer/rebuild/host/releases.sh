@@ -80,6 +80,7 @@ do_finish() { # KEEP
     IFS= read -r keep || exit 1
     finished
     working prune "$keep"
+    prune_logs
     unlock
 }
 
@@ -98,18 +99,7 @@ do_conclude() { # the end of a deploy that had nothing to do
     unlock
 }
 
-prune() { # KEEP: the newest, the live one and the one before it stay
-    find_live
-    count=0 newest_first=''
-    for record in "$state"/records/*; do
-        newest_first="${record##*/} $newest_first"
-    done
-    for kept in $newest_first; do
-        count=$((count + 1))
-        [ "$count" -le "$1" ] || [ "$kept" = "$live" ] || [ "$kept" = "$previous" ] || {
-            remove_release "$kept" && fact pruned "$kept"
-        }
-    done
+prune_logs() {
     # Of deploys that failed, the last outputs stay for whoever asks why.
     count=0
     for log in $(find "$state/logs" -type f | sort -r); do
@@ -117,9 +107,6 @@ prune() { # KEEP: the newest, the live one and the one before it stay
         count=$((count + 1))
         [ "$count" -le 5 ] || rm -f "$log"
     done
-    [ "$(stat -c %s "$state/journal")" -lt 1048576 ] || {
-        tail -n 2000 "$state/journal" >"$work/journal" && mv -f "$work/journal" "$state/journal"
-    }
 }
 
 do_inspect() { # everything that the looking commands show

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import sys
 
+from deployer.host import FOR_LINTERS
 from deployer.static.host import program
 
 __all__: list[str] = []
 
-# The three ask for if-then-else where `a && b || fail` is meant, and trip over the words done and mv as arguments;
-# 2034: the shared part sets what only some programs use.
-sys.stdout.write("# shellcheck shell=sh disable=SC2015,SC1010,SC2209,SC2034,SC2086,SC2046\n" + program())
+sys.stdout.write(FOR_LINTERS + program())

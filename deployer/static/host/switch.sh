@@ -140,20 +140,3 @@ do_confirm() {
     working prune "$keep"
     unlock
 }
-
-prune() { # KEEP: the newest, the live one and the one before it stay
-    find_live
-    count=0 newest_first=''
-    for record in "$state"/records/*; do
-        newest_first="${record##*/} $newest_first"
-    done
-    for release in $newest_first; do
-        count=$((count + 1))
-        [ "$count" -le "$1" ] || [ "$release" = "$live" ] || [ "$release" = "$previous" ] || {
-            remove_release "$release" && fact pruned "$release"
-        }
-    done
-    [ "$(stat -c %s "$state/journal")" -lt 1048576 ] || {
-        tail -n 2000 "$state/journal" >"$work/journal" && mv -f "$work/journal" "$state/journal"
-    }
-}
