@@ -2,7 +2,8 @@
 
 VERSION is what it answers. BEHAVIOUR is a list of words:
 
-- ``graceful``: on SIGTERM it refuses new connections, ends what is under way and goes; without it, it dies at once
+- ``graceful``: on SIGTERM each answer is its connection's last; after a second of that it refuses new connections, closes
+  those that nobody uses, ends what is under way and goes. Without it, it dies at once
 - ``deaf``: SIGTERM does nothing at all
 - ``warming``: it answers 503 for the first three seconds
 - ``crashing``: it ends with status 1 before it listens
@@ -30,7 +31,8 @@ __all__ = ["Application", "main"]
 WARMING_SECONDS = 3.0
 FADING_SECONDS = 2.0
 SLOW_SECONDS = 5.0
-GRACE_SECONDS = 9.0
+FAREWELL_SECONDS = 1.0  # a proxy's request may be on its way over a connection that is closed at once
+GRACE_SECONDS = 8.0
 HEAD_LIMIT = 65_536
 
 
@@ -53,6 +55,7 @@ class Application:
             await asyncio.wait_for(self.stopping.wait(), seconds)
         except TimeoutError:
             return 1
+        await asyncio.sleep(FAREWELL_SECONDS)
         server.close()
         await self._finish()
         return 0
