@@ -17,7 +17,10 @@ def next_steps(config: Config, places: Places, *, workflow: bool) -> Iterator[st
     """The lines; with ``workflow`` also those that a workflow needs."""
     option = "" if places.file == places.here / DEPLOY_FILE else f" --config {quote(places.shown(places.file))}"
     yield "Next:"
-    for command, meaning in (("check", "is the server ready?"), ("plan", "what would happen"), ("run", "deploy")):
+    commands = [("check", "is the server ready?"), ("plan", "what would happen"), ("run", "deploy")]
+    if config.strategy == "rebuild" and config.traefik.directory:
+        commands.insert(1, ("proxy adopt", "move its service out of Traefik's hand-written file"))
+    for command, meaning in commands:
         yield f"  {f'deployer {command}{option}':{_WIDTH}} {meaning}"
     if workflow:
         yield "For the workflow, a key that the server lets in and GitHub keeps as a secret:"

@@ -140,7 +140,9 @@ def test_the_probe_only_reports_what_a_plain_up_drops(nginx: Nginx, tmp_path: Pa
 def test_migrations_run_around_up(live: Project) -> None:
     """before_up runs after the build and before up, after_up behind it; all see the release's name."""
     story = live.directory / "story"
-    live.rebuild.update({"before_up": f"echo before $DEPLOYER_RELEASE >>'{story}'", "after_up": f"echo after >>'{story}'"})
+    live.rebuild.update(
+        {"before_up": f"echo before $DEPLOYER_RELEASE >>'{story}'", "after_up": f"echo after >>'{story}'"}
+    )
     commit = live.commit("two", up=f"echo up >>'{story}'; cp built '{live.visible}'")
     live.deploy()
     words = story.read_text().split()

@@ -55,7 +55,7 @@ running() { # true until what attend has started is over
 attend() { # SECONDS COMMAND...: its status; 124 when it ran out of time, 125 when the client is gone
     rm -f "$work/ended" "$work/group"
     uptime
-    ends=$((up + $1)) ticked=$up result=''
+    ends=$((up + $1)) ticked=$up result='' pause=0.02
     shift
     # The output may outlive the command, when that leaves something running: only the command is waited for.
     (grouped "$@") </dev/null 2>&1 3>&- | relay &
@@ -63,10 +63,10 @@ attend() { # SECONDS COMMAND...: its status; 124 when it ran out of time, 125 wh
     outlive &
     warden=$!
     while running; do
-        sleep 0.1 2>/dev/null || sleep 1
+        sleep $pause 2>/dev/null || sleep 1
         uptime
         [ "$up" != "$ticked" ] || continue
-        ticked=$up
+        ticked=$up pause=0.1
         if ! tick; then result=125 && break; fi
         renew
         if [ "$up" -ge "$ends" ]; then result=124 && break; fi
