@@ -1,4 +1,4 @@
-"""A project whose server rebuilds it: a repository, the server's checkout, and what its Makefile puts where visitors look."""
+"""A project whose server rebuilds it: a repository, the server's checkout, and what its Makefile puts in view."""
 
 from __future__ import annotations
 
@@ -58,11 +58,12 @@ class Project(Deployment):
         table: dict[str, object] = self.settings["rebuild"]
         return table
 
-    def commit(self, version: str, *, push: bool = True, **scripts: str) -> str:
-        """Commit this version, with other scripts (``build="exit 1"`` becomes build.sh); the result is its full hash."""
+    def commit(self, version: str, *, push: bool = True, build: str = "", up: str = "") -> str:
+        """Commit this version, with another script to build or bring it up; the result is its full hash."""
         (self.work / "version").write_text(f"{version}\n")
-        for name, text in scripts.items():
-            (self.work / f"{name}.sh").write_text(f"{text}\n")
+        for name, text in (("build", build), ("up", up)):
+            if text:
+                (self.work / f"{name}.sh").write_text(f"{text}\n")
         git(self.work, "add", "--all")
         git(self.work, "commit", "--quiet", "--allow-empty", "--message", version)
         if push:

@@ -231,7 +231,7 @@ def test_two_pushes_at_once_end_with_the_last(live: Project) -> None:
     live.settings["lock_wait"] = 30
     live.commit("two", build="sleep 1; cp version built")
     first = _start(live)
-    assert wait_until(lambda: (live.state / "pending").exists(), 10)
+    assert wait_until((live.state / "pending").exists, 10)
     live.commit("three")
     live.deploy()
     assert first.wait(30) == 0
