@@ -20,7 +20,7 @@ from tests.end_to_end.site import wait_until
 from tests.engine import Engine
 from tests.sshd import Sshd
 
-__all__ = ["BUILD", "COMPOSE", "NETWORK", "OWN_FILE", "Blog", "Proxy", "Running", "server_session"]
+__all__ = ["BUILD", "COMPOSE", "NETWORK", "OWN_FILE", "Blog", "Proxy", "Running", "login", "prepare", "server_session"]
 
 NETWORK = "traefik_proxy"
 OWN_FILE = "deployer-blog.yml"
@@ -77,6 +77,20 @@ def server_session(engine: Engine, home: Path) -> tuple[str, ...]:
     """The line of sshd_config for a server whose users have this home and this engine."""
     home.mkdir(parents=True, exist_ok=True)
     return (f"SetEnv DOCKER_HOST={engine.host} HOME={home} BUILDX_CONFIG={home / 'buildx'}",)
+
+
+def prepare(engine: Engine) -> None:
+    """What each server has before anything is deployed to it."""
+    engine.provide("busybox", "traefik:v3")
+    engine.application("app:plain", kept=True)
+    engine.docker("network", "create", NETWORK)
+
+
+def login(sshd: Sshd, port: int = 0) -> dict[str, object]:
+    """The table ``host`` of deploy.toml; ``port`` is that of a relay before the server."""
+    port = port or sshd.port
+    about: dict[str, object] = {"address": "127.0.0.1", "port": port, "user": sshd.user, "key": str(sshd.key_file)}
+    return about | {"host_key": [sshd.pin(port=port)], "connect_timeout": 10}
 
 
 class Proxy:
@@ -333,7 +347,7 @@ class Blog(Deployment):
 
     def steady(self, version: str, *, replicas: int = 1) -> None:
         """Check that this version serves, alone and wholly, and that nothing is under way or would change by itself."""
-        assert wait_until(self.is_at_rest, 20), sorted(self.state.iterdir())
+        assert wait_until(self.is_at_rest, 20), sorted(self.state.rglob("*"))
         states = [each.split()[1] for each in self.containers().values()]
         assert states == ["running"] * replicas, self.containers()
         if self.proxy:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import need
-from tests.end_to_end.docker_server import NETWORK, Blog, Proxy, server_session
+from tests.end_to_end.docker_server import Blog, Proxy, prepare, server_session
 from tests.end_to_end.repository import git
 from tests.engine import Engine
 from tests.load import Load
@@ -78,9 +78,7 @@ def session(engine: Engine, tmp_path: Path) -> Iterator[Sshd]:
     """An OpenSSH server whose logins use the engine, and have a secret in their environment as servers do."""
     for program in ("git", "make"):
         need(program, "to deploy a project")
-    engine.provide("busybox", "traefik:v3")
-    engine.application("app:plain", kept=True)
-    engine.docker("network", "create", NETWORK)
+    prepare(engine)
     (config,) = server_session(engine, tmp_path / "home")
     with sshd_for_tests(tmp_path, config=(f"{config} DIARY_TOKEN={SECRET}",)) as server:
         yield server

@@ -1,0 +1,101 @@
+"""Rebuilding on several hosts, and on one with a small disk."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import need
+from tests.end_to_end.docker_server import Blog, Proxy, login, prepare, server_session
+from tests.end_to_end.faults import mounted
+from tests.end_to_end.repository import git
+from tests.engine import Engine, engine_for_tests
+from tests.sshd import sshd_for_tests
+
+pytestmark = [pytest.mark.timeout(180), pytest.mark.slow]
+
+
+@pytest.fixture(autouse=True)
+def programs() -> None:
+    """What the projects are deployed with."""
+    for program in ("git", "make"):
+        need(program, "to deploy a project")
+
+
+def test_a_disk_that_gets_full(engine: Engine, tmp_path: Path) -> None:
+    """The checkout's disk, which has deployer's state, too, is full during the build: the old version stays."""
+    folder = tmp_path / "small"
+    folder.mkdir()
+    with mounted("-t", "tmpfs", "-o", "size=8m,mode=755", "tmpfs", folder):
+        prepare(engine)
+        blog = Blog(folder / "blog", engine)
+        blog.begin()
+        blog.deploy()
+        before = blog.containers()
+        blog.rebuild["build"] = "dd if=/dev/zero of=waste bs=64k count=1000; make build"
+        blog.commit("too big")
+        ended = blog.run()
+        ended.failed(1, "build failed on the host")
+        (blog.checkout / "waste").unlink()
+        blog.undo()
+        assert blog.containers() == before
+        blog.steady("1")
+        blog.configured_as()
+        blog.commit("2")
+        blog.deploy()
+        blog.steady("2")
+
+
+@pytest.fixture
+def engine_beside() -> Iterator[Engine]:
+    """A second engine."""
+    with engine_for_tests() as engine:
+        prepare(engine)
+        yield engine
+
+
+def test_several_hosts_one_after_the_other(engine: Engine, engine_beside: Engine, tmp_path: Path) -> None:
+    """The second fails its gate and gets its old version back; the first stays new, and the report says both."""
+    prepare(engine)
+    with contextlib.ExitStack() as stack:
+        blogs = [Blog(tmp_path / name, each) for name, each in (("a", engine), ("b", engine_beside))]
+        for each in blogs:
+            (config,) = server_session(each.engine, each.directory)
+            each.host = login(stack.enter_context(sshd_for_tests(tmp_path, config=(config,))))
+            front(each.engine, each.directory / "conf", gate="blog" if each is blogs[0] else "nobody")
+            each.host["connect_to"] = each.engine.address("traefik")
+        first, second = blogs
+        first.begin()
+        second.origin = first.origin
+        git(second.checkout.parent, "clone", "--quiet", str(first.origin), "blog")
+        second.by_hand("make", "build", "up")
+        first.others = [second.host]
+        first.rebuild["path"] = "server/blog"
+        first.settings["health"] |= {"url": "http://blog.test/", "contains": "1"}
+        assert first.deploy()["hosts"]
+        first.settings["health"] = {"url": "http://blog.test/gate", "timeout": 2}
+        first.commit("2")
+        ended = first.run()
+        ended.failed(5, "health gate")
+        first.steady("2")
+        second.steady("1")
+        told = {line.strip() for line in ended.err.splitlines() if "127.0.0.1" in line and " is live" in line}
+        assert len(told) == 2, ended.err
+
+
+def front(engine: Engine, directory: Path, *, gate: str) -> None:
+    """Traefik that nobody tells of a roll; its path /gate leads to this service."""
+    proxy = Proxy(engine, directory)
+    proxy.own.unlink()
+    services = {"blog": "http://blog", "nobody": "http://127.0.0.1:9"}
+    lines = [f"    {name}: {{loadBalancer: {{servers: [{{url: '{url}'}}]}}}}" for name, url in services.items()]
+    routers = [
+        f"    {name}: {{rule: 'PathPrefix(`{path}`)', service: {to}}}"
+        for name, path, to in (("all", "/", "blog"), ("gate", "/gate", gate))
+    ]
+    text = "\n".join(["http:", "  routers:", *routers, "  services:", *lines])
+    (directory / "routers.yml").write_text(f"{text}\n")
+    proxy.start()
