@@ -282,12 +282,14 @@ def test_a_killed_deploy_is_undone_by_the_next(
     live: Project, script: str, kill: Callable[[subprocess.Popen[bytes]], None]
 ) -> None:
     """SIGKILL of the client or of the host's shell, in the build or in `up`: the next run needs no help."""
-    live.commit("two", **{script: f"echo $$ >'{live.directory}/pid'; sleep 30; cp built '{live.visible}'"})
+    good = {"build": "cp version built", "up": f"cp built '{live.visible}'"}
+    hanging = good | {script: f"echo $$ >'{live.directory}/pid'; sleep 30"}
+    live.commit("two", build=hanging["build"], up=hanging["up"])
     running = _start(live)
     assert wait_until((live.directory / "pid").exists, 10)
     kill(running)
     running.wait(20)
-    live.commit("three", **{script: "cp version built" if script == "build" else f"cp built '{live.visible}'"})
+    live.commit("three", build=good["build"], up=good["up"])
     live.settings["lock_wait"] = 30
     live.deploy()
     assert live.served_version == "three"
