@@ -32,8 +32,9 @@ WARMING_SECONDS = 3.0
 FADING_SECONDS = 2.0
 SLOW_SECONDS = 5.0
 FAREWELL_SECONDS = 1.0  # a proxy's request may be on its way over a connection that is closed at once
-GRACE_SECONDS = 8.0
+GRACE_SECONDS = 7.0
 HEAD_LIMIT = 65_536
+BACKLOG = 1024
 
 
 class Application:
@@ -49,20 +50,28 @@ class Application:
 
     async def serve(self, port: int) -> int:
         """Serve until told to stop; the result is the exit code."""
-        server = await asyncio.start_server(self.converse, "0.0.0.0", port, backlog=1024, limit=HEAD_LIMIT)
+        listener = socket.create_server(("0.0.0.0", port), backlog=BACKLOG)
+        server = await asyncio.start_server(self.converse, sock=listener, backlog=BACKLOG, limit=HEAD_LIMIT)
         seconds = FADING_SECONDS if "fading" in self.behaviour else None
         try:
             await asyncio.wait_for(self.stopping.wait(), seconds)
         except TimeoutError:
             return 1
         await asyncio.sleep(FAREWELL_SECONDS)
+        waiting = accept_all(listener)
         server.close()
+        last = [asyncio.create_task(self._welcome(each)) for each in waiting]
         await self._finish()
+        for each in last:
+            each.cancel()
         return 0
 
+    async def _welcome(self, connection: socket.socket) -> None:
+        await self.converse(*await asyncio.open_connection(sock=connection, limit=HEAD_LIMIT))
+
     async def _finish(self) -> None:
-        """Connections in the backlog were accepted by the kernel: give them a moment, then close what waits."""
-        await asyncio.sleep(0.1)
+        """Give what has just been accepted a moment, then close what nobody uses, and wait for what is under way."""
+        await asyncio.sleep(FAREWELL_SECONDS)
         for writer in [*self.idle]:
             writer.close()
         if self.busy:
@@ -122,6 +131,15 @@ class Application:
             f"X-Container: {self.name}\r\nX-Version: {self.version}\r\nConnection: {connection}\r\n\r\n"
         )
         return head.encode("latin-1") + content
+
+
+def accept_all(listener: socket.socket) -> list[socket.socket]:
+    """The connections that the kernel has accepted and that the end of the listener would reset."""
+    found: list[socket.socket] = []
+    with contextlib.suppress(BlockingIOError):
+        while len(found) < BACKLOG:
+            found.append(listener.accept()[0])
+    return found
 
 
 def _headers(lines: str) -> dict[str, str]:
