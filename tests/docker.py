@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import tempfile
 from pathlib import Path
 
 from tests import parts
@@ -61,8 +62,11 @@ class Docker:
             archive, lines = pack(image)
             root = f"root/{image}"
             self.docker("import", "-", root, archive=archive)
-            dockerfile = "".join(f"{line}\n" for line in (f"FROM {root}", *lines))
-            self.docker("build", "--quiet", f"--tag={image}", "-", archive=dockerfile.encode())
+            with tempfile.TemporaryDirectory() as folder:  # from its input, docker build leaves folders behind
+                Path(folder, "Dockerfile").write_text(
+                    "".join(f"{line}\n" for line in (f"FROM {root}", *lines)), "utf-8"
+                )
+                self.docker("build", "--quiet", f"--tag={image}", folder)
             self.provided |= {image, root}
 
     def application(
