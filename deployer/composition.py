@@ -79,7 +79,7 @@ def _rebuild(parts: StrategyParts) -> Strategy:
 def _rebuild_rollback(parts: StrategyParts, release: str) -> Strategy:
     from deployer.rebuild import RebuildRollback
 
-    return RebuildRollback(parts.config, release, label=parts.label, log=parts.log)
+    return RebuildRollback(parts.config, parts.reporter, release, label=parts.label, log=parts.log)
 
 
 def _rebuild_program() -> str:

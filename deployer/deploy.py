@@ -119,10 +119,19 @@ def deploy(result: Result, strategy: Strategy, world: Collaborators, *, success:
         result.status = "rolled_back" if isinstance(error, GateFailed) else "failed"
     except KeyboardInterrupt:
         if result.status == "failed":
-            result.error = Interrupted("interrupted", hint="What was live before serves; nothing needs to be mended.")
+            result.error = Interrupted("interrupted", hint=_undoing(result.plans))
     _measure(result, world)
     result.duration_seconds = world.clock.monotonic() - began
     return result
+
+
+def _undoing(plans: tuple[Plan, ...]) -> str:
+    """What becomes of what an interrupted deploy had begun."""
+    if any(plan.patient and plan.switch for plan in plans):
+        return (
+            "The server undoes what was begun; `deployer status` says when that is done, and the next run sees to it."
+        )
+    return "What was live before serves; nothing needs to be mended."
 
 
 def _run(result: Result, strategy: Strategy, world: Collaborators, steps: Steps, success: str) -> None:

@@ -36,8 +36,11 @@ class Channel(Protocol):
         """The last 4 KiB of standard error so far, as text."""
         ...
 
-    def close(self) -> None:
-        """Give the channel and its connection back; may be called twice and never raises."""
+    def close(self, *, spare: bool = False) -> None:
+        """Give the channel and its connection back; may be called twice and never raises.
+
+        To ``spare`` the program is to let it end by itself, however long what it undoes takes.
+        """
         ...
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from deployer.engine import Gate, Steps, Watch, carry_out
-from deployer.errors import ConnectionLost, DeployerError, GateFailed, StateUnknown
+from deployer.errors import ConnectionLost, DeployerError, GateFailed, Interrupted, StateUnknown
 from deployer.parallel import outcomes, together
 from deployer.plan import Plan
 from deployer.ports import Session
@@ -29,6 +29,7 @@ class _State(enum.Enum):
     BEFORE = "{previous} is live, as before"
     SWITCHED = "{release} is live, not confirmed"
     UNKNOWN = "what is live is not known; the host undoes a switch that nobody confirmed"
+    UNDONE = "the server undoes what was begun; `deployer status` says when that is done"
     BACK = "{previous} is live again, and the failed release is kept"
     CONFIRMED = "{release} is live"
 
@@ -87,6 +88,9 @@ def _in_turn(legs: Sequence[Leg], steps: Steps, watch: Watch, uninterrupted: Uni
             elif isinstance(error, StateUnknown):
                 leg.state = _State.UNKNOWN
             raise type(error)(f"{leg.host}: {error.message}", hint=_accounts(legs, error.hint)) from error
+        except KeyboardInterrupt as interrupt:
+            leg.state = _State.UNDONE
+            raise Interrupted(f"interrupted at {leg.host}", hint=_accounts(legs)) from interrupt
         leg.state = _State.CONFIRMED
 
 

@@ -158,14 +158,17 @@ working() { # COMMAND...: run it while a watcher renews the lease, unless this s
         return
     }
     (
+        [ "$ticking" ] || exec 3>&-
         while sleep 1; do
             process $$
             case $condition in
             '' | T | t) [ "$start" ] || exit 0 ;;
             *) { true >"$work/lease"; } 2>/dev/null || exit 0 ;;
             esac
+            # The client gives a host up that says nothing for long.
+            [ -z "$ticking" ] || printf '%s +\n' "$mark" >&3
         done
-    ) 3>&- </dev/null 2>/dev/null &
+    ) </dev/null 2>/dev/null &
     watcher=$! watched=yes
     "$@"
     result=$?

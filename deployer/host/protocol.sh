@@ -15,10 +15,11 @@
 set -u
 LC_ALL=C TZ=UTC0
 export LC_ALL TZ
+native_umask=$(umask)
 umask 022
 exec 3>&1 >/dev/null
 trap '' PIPE
-lease=15 sweeping='' claim='' held='' built='' switched='' previous='' app='' verb='' renewed=0 watched='' failure='input ended'
+lease=15 sweeping='' claim='' held='' built='' switched='' previous='' app='' verb='' renewed=0 watched='' ticking='' failure='input ended'
 newline='
 '
 IFS= read -r mark || exit 1

@@ -77,7 +77,10 @@ do_break() { # ENTRY: unlock
     IFS= read -r entry || exit 1
     why=unlock
     depose "$lock/$entry" || fail failed 'that lock is gone already'
-    rm -rf "$state/broken.$entry"
+    left=$state/broken.$entry
+    # What its owner has started must not go on beside the next deploy.
+    ! command -v stop_group >/dev/null 2>&1 || stop_group "$left/group"
+    rm -rf "$left"
 }
 
 do_log() { # the deploy's output, in frames; a disk that is full by now is no reason to go back

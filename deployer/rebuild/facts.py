@@ -11,7 +11,10 @@ __all__ = ["Container", "Facts", "read_facts"]
 
 @dataclass(frozen=True, slots=True)
 class Container:
-    """A container of the Compose project; ``image`` is its image's id, ``state`` and ``health`` are Docker's words."""
+    """A container of the Compose project.
+
+    ``image`` is its image's id, ``state`` and ``health`` are Docker's words, ``code`` is what one that ended ended with.
+    """
 
     service: str
     name: str
@@ -19,6 +22,12 @@ class Container:
     image: str
     state: str
     health: str
+    code: str = ""
+
+    @property
+    def is_well(self) -> bool:
+        """Whether it runs, or has done what it was there for and ended."""
+        return self.state == "running" or (self.state == "exited" and self.code == "0")
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,8 +95,8 @@ def read_facts(reply: Reply, host: str = "") -> Facts:
 
 
 def _container(text: str) -> Container:
-    fields = [*text.split(" "), *[""] * 6]
-    return Container(*fields[:6])
+    fields = [*text.split(" "), *[""] * 7]
+    return Container(*fields[:7])
 
 
 def _pair(text: str) -> tuple[str, str]:

@@ -79,9 +79,9 @@ def update(
     return Request("update", Effect.WRITE, arguments, credential)
 
 
-def to_commit(commit: str) -> Request:
+def to_commit(commit: str, heard: Callable[[Reply], None]) -> Request:
     """Bring the checkout to a commit that was deployed before, without the network."""
-    return Request("to_commit", Effect.WRITE, (commit,))
+    return Request("to_commit", Effect.WRITE, (commit,), heard=heard)
 
 
 def command(what: str, seconds: float, text: Body) -> Request:

@@ -10,12 +10,12 @@ from deployer.errors import DeployFailed
 from deployer.journal import release_to_return_to
 from deployer.parallel import together
 from deployer.plan import Plan, Request, Step, Text
-from deployer.ports import Answer
+from deployer.ports import Answer, Reporter
 from deployer.rebuild import requests
 from deployer.rebuild.facts import Facts, read_facts
 from deployer.rebuild.host import program
 from deployer.rebuild.steps import Ending
-from deployer.rebuild.strategy import FACTS, LOCK, check_host, opening
+from deployer.rebuild.strategy import FACTS, LOCK, check_host, opening, tell
 from deployer.release import short
 
 __all__ = ["RebuildRollback"]
@@ -27,8 +27,9 @@ class RebuildRollback:
     build_summary = ""
     scan_summary = ""
 
-    def __init__(self, config: Config, wanted: str, *, label: str, log: Callable[[], str]) -> None:
+    def __init__(self, config: Config, reporter: Reporter, wanted: str, *, label: str, log: Callable[[], str]) -> None:
         self._config = config
+        self._reporter = reporter
         self._wanted = wanted
         self._label = label
         self._log = log
@@ -73,7 +74,11 @@ class RebuildRollback:
         kept = not lost and not found.text(f"{release}.unkept")
         ending = Ending(self._config, facts, release, commit, self._log, rollback=True)
         start = requests.begin(release, facts.live, Text(lambda: ""), commit=commit, rollback=True)
-        step = Step("checkout", f"bring {facts.path} to {commit[:7]}", (start, requests.to_commit(commit)))
+        step = Step(
+            "checkout",
+            f"bring {facts.path} to {commit[:7]}",
+            (start, requests.to_commit(commit, partial(tell, self._reporter, facts))),
+        )
         return ending.complete(
             (step, ending.brought_back() if kept else ending.built()),
             (*answer.replies[LOCK].every("healed"), *_warnings(release, lost)),

@@ -101,7 +101,9 @@ class RebuildStrategy:
         rebuild, environment = self._config.rebuild, self._environment
         commit, repository = environment.get("GITHUB_SHA", ""), environment.get("GITHUB_REPOSITORY", "")
         remote = (facts.remote or rebuild.repository).removesuffix("/").removesuffix(".git")
-        if not rebuild.ref and commit and repository and remote.replace(":", "/").endswith(f"/{repository}"):
+        # GitHub's names know no capitals.
+        same = remote.replace(":", "/").lower().endswith(f"/{repository.lower()}")
+        if not rebuild.ref and commit and repository and same:
             name = environment.get("GITHUB_REF", "")
             return _Wanted(commit, name if name.startswith(("refs/heads/", "refs/tags/")) else "")
         (reply,) = answer.session.perform(requests.resolve(rebuild.ref, rebuild.repository, self._credential(facts)))
@@ -117,7 +119,7 @@ class RebuildStrategy:
         fetch = requests.update(
             release, wanted.commit, wanted.refname, rebuild.update, rebuild.repository, credential, stash=rebuild.stash
         )
-        fetch = replace(fetch, heard=partial(_tell, self._reporter, facts))
+        fetch = replace(fetch, heard=partial(tell, self._reporter, facts))
         start = requests.begin(release, facts.live, record, commit=wanted.commit)
         step = Step("fetch", f"bring {facts.path} to {wanted.commit[:7]}", (start, fetch))
         ending = Ending(config, facts, release, wanted.commit, self._log)
@@ -178,7 +180,7 @@ def _cautions(config: Config, facts: Facts) -> tuple[str, ...]:
     return cautions(read_services(facts.rendered), rolled, facts.reply.every("unset"))
 
 
-def _tell(reporter: Reporter, facts: Facts, reply: Reply) -> None:
+def tell(reporter: Reporter, facts: Facts, reply: Reply) -> None:
     """Say what came with the update of the checkout: the commits, and what was put away for it."""
     place = f"{facts.host}: " if facts.host else ""
     for line in reply.text("commits").splitlines():
@@ -195,7 +197,7 @@ def _is_unchanged(facts: Facts, wanted: _Wanted) -> bool:
         return False
     running: dict[str, set[str]] = {}
     for container in facts.containers:
-        if container.state == "running":
+        if container.is_well:
             running.setdefault(container.service, set()).add(container.image)
     return all(running.get(service) == {image} for service, image in facts.live_images)
 

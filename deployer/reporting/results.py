@@ -73,7 +73,7 @@ def _headline(result: Facts) -> str:
         case "unchanged":
             return f"{app} is unchanged: {release or previous} stays live; checked{taken}"
         case "rolled_back" if result.get("error"):
-            return f"{app} was rolled back{taken}: {previous} is live again, {release} failed"
+            return f"{app} was rolled back{taken}: {previous or 'nothing'} is live again, {release} failed"
         case "rolled_back":
             return f"{app} is rolled back: {release} is live{taken}"
         case "planned":

@@ -90,6 +90,7 @@ class Conversation:
         self._end: DeployerError | None = None
         self._noticed = b""
         self._ticked = -BUSY_SECONDS
+        self._has_ticked = False
         self._receiver = threading.Thread(target=self._receive, name="deployer-receive", daemon=True)
         self._receiver.start()
         try:
@@ -136,7 +137,8 @@ class Conversation:
         except OSError:
             pass
         finally:
-            self._channel.close()
+            # What has run commands of the user's may have to run some more, to undo what they did.
+            self._channel.close(spare=self._has_ticked)
 
     # --- sending -------------------------------------------------------------------------------------------------------
 
@@ -238,6 +240,7 @@ class Conversation:
                 self._output(text)
             case b"+":
                 self._ticked = time.monotonic()
+                self._has_ticked = True
             case b"!":
                 self._fail(self._failure(name.decode(), value.decode("utf-8", "replace")))
 

@@ -99,8 +99,11 @@ class _LocalChannel:
             self._listener.join(_TERMINATE_SECONDS)  # what it said last may still be on its way
         return bytes(self._tail).decode("utf-8", "replace")
 
-    def close(self) -> None:
-        """End the program: by the end of its input, and within seconds by signals to all that it started."""
+    def close(self, *, spare: bool = False) -> None:
+        """End the program: by the end of its input, and within seconds by signals to all that it started.
+
+        One that is spared is told by a signal, too, and not killed.
+        """
         with self._closing:
             if self._closed:
                 return
@@ -108,7 +111,7 @@ class _LocalChannel:
         self.end_input()
         if not self._ended(_UNDO_SECONDS):
             self._signal(signal.SIGTERM)
-            if not self._ended(_SIGNALLED_SECONDS):
+            if not self._ended(_SIGNALLED_SECONDS) and not spare:
                 self._signal(signal.SIGKILL)
                 self._ended(_TERMINATE_SECONDS)
         with contextlib.suppress(OSError):

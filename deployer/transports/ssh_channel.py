@@ -77,8 +77,8 @@ class RemoteChannel:
             self._listener.join(_CLOSE_SECONDS)
         return bytes(self._tail).decode("utf-8", "replace")
 
-    def close(self) -> None:
-        """Close the connections, within a second or two whatever its state."""
+    def close(self, *, spare: bool = False) -> None:
+        """Close the connections, within a second or two whatever their state; the program ends by itself in any case."""
         with self._closing:
             if self._closed:
                 return

@@ -22,7 +22,7 @@ from deployer.transports.conversation import Conversation
 from deployer.transports.local import open_channel
 
 _STUBS = """
-recovering='' compose_file='' compose_error=''
+recovering='' compose_file='' compose_error='' native_umask=022
 remember_images() { :; }
 save_compose() { :; }
 find_native() { native=env; }

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.conftest import need
 from tests.end_to_end.processes import programs, tree_of
 from tests.end_to_end.repository import Project, git
 from tests.end_to_end.site import wait_until
@@ -338,3 +341,121 @@ def test_status_tells_of_interrupted_work(live: Project) -> None:
     assert "the next run finishes or undoes it" in answer["interrupted"]
     assert answer["lock"]["stale"]
     assert json.dumps(answer)
+
+
+def test_a_first_deploy_that_fails_leaves_the_way_open(tmp_path: Path) -> None:
+    """What was never there is not brought up again: the next push is deployed as if nothing had been."""
+    project = Project(tmp_path)
+    project.rebuild.update({"path": str(tmp_path / "server" / "fresh"), "repository": str(project.origin)})
+    project.commit("bad", up="exit 1")
+    project.run().failed(1, "up failed on the host")
+    assert project.served_version == ""
+    project.commit("good", up=f"cp built '{project.visible}'")
+    project.deploy()
+    assert project.served_version == "good"
+
+
+def test_a_version_that_cannot_be_brought_back_is_told_once(live: Project) -> None:
+    """Exit code 7 when the way back fails, too; the next push goes live all the same."""
+    blocker = live.directory / "blocker"
+    live.commit("two", up=f"test ! -e '{blocker}' && cp built '{live.visible}'")
+    live.deploy()
+    blocker.touch()
+    live.commit("bad", up="exit 1")
+    live.run().failed(7, "what was live before could not be brought back")
+    live.commit("three", up=f"cp built '{live.visible}'")
+    live.deploy()
+    assert live.served_version == "three"
+    assert live.is_at_rest()
+
+
+def test_a_one_way_release_that_never_came_up_is_not_live(live: Project) -> None:
+    """Exit code 7: the old version is not brought up again, and the new one does not count as deployed."""
+    first = live.answer("status")["live_release"]
+    live.commit("two", up=f"cp built '{live.visible}'; exit 1")
+    live.run("--no-rollback-past").failed(7, "it was not undone", "one-way migration")
+    assert live.served_version == "two"
+    assert live.answer("status")["live_release"] == first
+    assert live.is_at_rest()
+
+
+def test_a_rollback_over_a_one_way_release_may_fail_its_gate(nginx: Nginx, tmp_path: Path) -> None:
+    """The mark belongs to the deploy that had it: a later rollback to that release is undone as any other."""
+    project = Project(tmp_path, url=nginx.url)
+    project.visible = nginx.directory / "index.html"
+    project.settings |= {"health": {"contains": "good", "timeout": 1}, "probe": {"budget": 1000}}
+    project.commit("good one", up=f"cp built '{project.visible}'")
+    first = project.deploy("--no-rollback-past")["release"]
+    project.commit("good two", up=f"cp built '{project.visible}'")
+    project.deploy()
+    project.settings["health"]["contains"] = "two"
+    project.command("rollback", first).failed(5, "failed its health gate")
+    assert project.served_version == "good two"
+
+
+def test_what_the_build_has_changed_does_not_stop_a_rollback(live: Project) -> None:
+    """Tracked files that a build rewrites are put away on the way back."""
+    live.commit("two", build='cp version built; echo "# rewritten" >>up.sh')
+    live.deploy()
+    assert live.answer("rollback")["status"] == "rolled_back"
+    assert live.served_version == "one"
+    assert "rewritten" in git(live.checkout, "stash", "show", "--patch")
+
+
+def test_a_rollback_that_is_refused_leaves_the_release_as_it_is(live: Project) -> None:
+    """The kept release is no failed one, and what its own deploy printed stays."""
+    first = live.answer("status")["live_release"]
+    live.commit("two")
+    live.deploy()
+    (live.checkout / ".git" / "index.lock").touch()
+    assert live.command("rollback").code != 0
+    (live.checkout / ".git" / "index.lock").unlink()
+    states = {row["release"]: row["state"] for row in live.answer("releases")["releases"]}
+    assert states[first] == "kept"
+    live.answer("rollback")
+    output = live.answer("logs", first)["output"]
+    assert "building one" in output
+    assert "back to this release" in output
+
+
+def test_unlock_ends_what_the_deposed_deploy_was_running(live: Project) -> None:
+    """After `unlock` nothing of the former deploy goes on: neither its build nor what visitors get."""
+    live.commit("two", up=f"echo $$ >'{live.directory}/pid'; sleep 4; cp built '{live.visible}'")
+    running = _start(live)
+    assert wait_until((live.directory / "pid").exists, 10)
+    assert live.answer("unlock")["unlocked"]
+    running.wait(20)
+    pid = (live.directory / "pid").read_text().strip()
+    assert wait_until(lambda: not Path(f"/proc/{pid}").exists(), 5)
+    assert live.served_version == "one"
+
+
+def test_the_build_has_the_login_s_umask(live: Project) -> None:
+    """What git and the build make is for the people of the login, as it is by hand."""
+    live.commit("two", build="umask >mask; cp version built")
+    script = f"umask 0007; exec {sys.executable} -m deployer run"
+    live.configure()
+    done = subprocess.run(
+        ["sh", "-c", script], cwd=live.directory, env=live.environment(), check=False, capture_output=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert int((live.checkout / "mask").read_text(), 8) == 0o007
+    assert (live.checkout / "version").stat().st_mode & 0o777 == 0o660
+
+
+def test_a_checkout_directly_below_the_root_is_one(tmp_path: Path) -> None:
+    """/NAME is a path as any other."""
+    need("root", "to make a directory below /", present=os.geteuid() == 0)
+    project = Project(tmp_path)
+    place = Path(f"/{tmp_path.name}-{os.getpid()}")
+    state = Path("/.deployer") / place.name
+    project.rebuild.update({"path": str(place), "repository": str(project.origin)})
+    try:
+        project.deploy()
+        assert project.served_version == "one"
+        assert project.answer("status")["target"] == str(place)
+    finally:
+        shutil.rmtree(place, ignore_errors=True)
+        shutil.rmtree(state, ignore_errors=True)
+        with contextlib.suppress(OSError):
+            state.parent.rmdir()

@@ -70,7 +70,7 @@ class Memory:
     def diagnostics(self) -> str:
         return self.words
 
-    def close(self) -> None:
+    def close(self, *, spare: bool = False) -> None:
         self.closed += 1
         self._answers.put(b"")
 

@@ -16,7 +16,7 @@ prepare_git() { # nothing that leads git elsewhere, and nothing that asks or wai
     git_ready=yes
 }
 
-in_tree() { git -C "$tree" "$@" </dev/null 3>&-; }
+in_tree() { (umask "$native_umask" && exec git -C "$tree" "$@" </dev/null 3>&-); }
 
 is_hash() { # TEXT: true for a whole SHA-1 or SHA-256
     case $1 in '' | *[!0-9a-f]*) return 1 ;; esac

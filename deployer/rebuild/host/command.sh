@@ -2,9 +2,14 @@
 # Long commands: their output is sent while they run, and they end with their client, their shell and their time.
 
 logged='' # the file that keeps their output, too, for when the client does not live to do so
+attended=0
 
-relay() { # standard input, line by line, to the client
+relay() { # FILE: standard input, line by line, to the client, until the file is there
     while IFS= read -r line || [ "$line" ]; do
+        if [ -e "$1" ] || [ ! -d "$work" ]; then
+            # Of what the command left running; it must not end because nobody reads it any more.
+            exec cat >/dev/null
+        fi
         printf '%s > %s\n' "$mark" "$line" >&3
         [ -z "$logged" ] || printf '%s\n' "$line" >>"$logged"
     done
@@ -15,8 +20,11 @@ grouped() { # COMMAND...: in a process group of its own, which is noted for whoe
     if command -v setsid >/dev/null 2>&1; then
         set -- setsid sh -c 'IFS= read -r line </proc/$$/stat; printf "%s %s\n" $$ "${line##*) }" >"$0"; exec "$@"' "$work/group" "$@"
     fi
+    # What git and the build make is for the login's own people, as it would be by hand.
+    umask "$native_umask"
     "$@"
     printf '%s\n' $? >"$work/ended.new"
+    umask 022
     mv "$work/ended.new" "$work/ended"
 }
 
@@ -55,10 +63,10 @@ running() { # true until what attend has started is over
 attend() { # SECONDS COMMAND...: its status; 124 when it ran out of time, 125 when the client is gone
     rm -f "$work/ended" "$work/group"
     uptime
-    ends=$((up + $1)) ticked=$up result='' pause=0.02
+    ends=$((up + $1)) ticked=$up result='' pause=0.02 leader='' attended=$((attended + 1))
     shift
     # The output may outlive the command, when that leaves something running: only the command is waited for.
-    (grouped "$@") </dev/null 2>&1 3>&- | relay &
+    (grouped "$@") </dev/null 2>&1 3>&- | relay "$work/heard.$attended" &
     relaying=$!
     outlive &
     warden=$!
@@ -68,6 +76,9 @@ attend() { # SECONDS COMMAND...: its status; 124 when it ran out of time, 125 wh
         [ "$up" != "$ticked" ] || continue
         ticked=$up pause=0.1
         if ! tick; then result=125 && break; fi
+        [ ! -s "$work/group" ] || IFS=' ' read -r leader _ <"$work/group"
+        # A deposed owner ends what it has started, and then itself.
+        [ -d "$work" ] || [ ! "$leader" ] || kill -s TERM -- "-$leader" 2>/dev/null
         renew
         if [ "$up" -ge "$ends" ]; then result=124 && break; fi
     done
@@ -82,6 +93,7 @@ attend() { # SECONDS COMMAND...: its status; 124 when it ran out of time, 125 wh
         sleep 0.1 2>/dev/null || break
     done
     kill -KILL "$warden" 2>/dev/null
+    true >"$work/heard.$attended"
     rm -f "$work/group"
     return "$result"
 }
@@ -129,8 +141,10 @@ in_checkout() { # SECONDS COMMAND...: its status as attend gives it
     shift
     # Time zone and locale are the login's own, not this program's: what Compose makes of its file may hold them.
     find_native
+    # So are git's manners, which the fetching has changed.
     # shellcheck disable=SC2086
-    attend "$within" $native "$@"
+    attend "$within" $native -u GIT_TERMINAL_PROMPT -u SSH_ASKPASS_REQUIRE -u GIT_PAGER -u GIT_EDITOR -u GIT_SEQUENCE_EDITOR \
+        -u GIT_MERGE_AUTOEDIT -u GIT_HTTP_LOW_SPEED_LIMIT -u GIT_HTTP_LOW_SPEED_TIME -u GIT_OPTIONAL_LOCKS "$@"
     result=$?
     cd /
     return "$result"

@@ -29,7 +29,7 @@ kept_tag() { # SERVICE RELEASE: the reference by which a kept release holds its 
 
 remember() { # lines of IMAGE_ID REFERENCE on standard input are added to what undo brings back; the first one of a reference counts
     { cat "$state/undo/images" 2>/dev/null || true; cat; } | awk '$2 != "" && !seen[$2]++' >"$work/undo-images" &&
-        mv -f "$work/undo-images" "$state/undo/images" || cannot "write to $state on the host"
+        mv -f "$work/undo-images" "$state/undo/images"
 }
 
 remember_images() { # before the build: what every reference stands for
@@ -44,7 +44,7 @@ remember_images() { # before the build: what every reference stands for
             its_image=$(image_of "$its_reference") || its_image='-'
             printf '%s %s\n' "$its_image" "$its_reference"
         done
-    } | remember
+    } | remember || cannot "write to $state on the host"
 }
 
 restore_images() { # undo: references stand for what they stood for, and the failed release's own tags are gone
@@ -89,7 +89,7 @@ tag_images() { # RELEASE
         its_image=$(image_of "$its_reference") || continue
         printf '%s %s %s\n' "$its_service" "$its_image" "$its_reference" >>"$work/images" || cannot "write to $state on the host"
         its_tag=$(kept_tag "$its_service" "$1")
-        printf -- '- %s\n' "$its_tag" | remember
+        printf -- '- %s\n' "$its_tag" | remember || cannot "write to $state on the host"
         renew
         quiet_docker tag "$its_image" "$its_tag" || fail failed "docker tag $its_image $its_tag failed on the host"
         changed=' changed'
@@ -125,7 +125,7 @@ use_images() { # RELEASE: references stand for the images of a kept release; not
         case $its_reference in *@*) continue ;; esac
         its_former=$(image_of "$its_reference") || its_former='-'
         [ "$its_former" != "$its_image" ] || continue
-        printf '%s %s\n' "$its_former" "$its_reference" | remember
+        printf '%s %s\n' "$its_former" "$its_reference" | remember || cannot "write to $state on the host"
         renew
         quiet_docker tag "$its_image" "$its_reference" || fail failed "docker tag $its_image $its_reference failed on the host"
     done <"$state/records/$1/images"

@@ -1,7 +1,7 @@
 # shellcheck shell=sh
 # The end, whatever it is; then the loop that takes requests.
 
-recovering=''
+ticking=yes recovering='' hopeless='' stayed=''
 
 finish() {
     trap '' TERM INT HUP
@@ -9,7 +9,7 @@ finish() {
     # A deposed owner finds its directory gone and leaves everything to the one that deposed it.
     [ "$held" ] && [ -d "$work" ] || return 0
     stop_group "$work/group"
-    if recover "$failure"; then
+    if [ ! "$hopeless" ] && recover "$failure"; then
         find_live
         previous=$live
         journal "${verb:-end}" failed '' ",\"why\":\"$failure\""

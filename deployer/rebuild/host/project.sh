@@ -63,7 +63,7 @@ rendered_facts() { # and finds the containers, for which the project has to be k
         fact warning "containers of two Compose projects, $project and $others, come from $compose_file: deployer minds $project only; docker compose -p $others down removes the others"
 }
 
-find_containers() { # sets $compose_containers: lines of SERVICE NAME ID IMAGE_ID STATE HEALTH REFERENCE PLACE MAKER FOLDER
+find_containers() { # sets $compose_containers: lines of SERVICE NAME ID IMAGE_ID STATE HEALTH REFERENCE PLACE MAKER CODE FOLDER
     # Two checkouts with folders of one name, such as docker/, are one project for Compose: the other's services are not ours.
     its_services=$(printf '%s\n' "$rendered" | references | cut -d ' ' -f 1 | tr '\n' ' ')
     compose_containers=''
@@ -71,7 +71,7 @@ find_containers() { # sets $compose_containers: lines of SERVICE NAME ID IMAGE_I
     # shellcheck disable=SC2046
     set -- $(quiet_docker ps --all --quiet --no-trunc --filter "label=com.docker.compose.project=$project" --filter label=com.docker.compose.oneoff=False 2>/dev/null)
     [ $# = 0 ] || compose_containers=$(quiet_docker inspect --format \
-        '{{index .Config.Labels "com.docker.compose.service"}} {{.Name}} {{.ID}} {{.Image}} {{.State.Status}} {{if .State.Health}}{{.State.Health.Status}}{{else}}none{{end}} {{.Config.Image}} {{.HostnamePath}} {{or (index .Config.Labels "com.docker.compose.version") "-"}} {{index .Config.Labels "com.docker.compose.project.working_dir"}}' \
+        '{{index .Config.Labels "com.docker.compose.service"}} {{.Name}} {{.ID}} {{.Image}} {{.State.Status}} {{if .State.Health}}{{.State.Health.Status}}{{else}}none{{end}} {{.Config.Image}} {{.HostnamePath}} {{or (index .Config.Labels "com.docker.compose.version") "-"}} {{.State.ExitCode}} {{index .Config.Labels "com.docker.compose.project.working_dir"}}' \
         "$@" 2>/dev/null | sed 's, /, ,' | sort |
         awk -v services=" $its_services" -v folder=" ${compose_directory:-/}" '
         index(services, " " $1 " ") || substr($0, length($0) - length(folder) + 1) == folder')
@@ -86,9 +86,9 @@ warn_of_makers() { # Compose 2 does not know the configuration of what Compose 1
 
 container_facts() { # of what find_containers has found
     images='' place=''
-    while IFS=' ' read -r its_service its_name its_id its_image its_state its_health its_reference its_place _; do
+    while IFS=' ' read -r its_service its_name its_id its_image its_state its_health its_reference its_place _ its_code _; do
         [ "$its_service" ] || continue
-        fact container "$its_service $its_name $its_id $its_image $its_state $its_health"
+        fact container "$its_service $its_name $its_id $its_image $its_state $its_health $its_code"
         place=$its_place
         [ "$its_state" = running ] || continue
         case $images in *"$newline$its_service "*) ;; *) images="$images$newline$its_service $its_image $its_reference" ;; esac

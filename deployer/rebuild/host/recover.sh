@@ -4,7 +4,13 @@
 fail() { # CODE TEXT: the answer tells how the host is left, so that is seen to first
     failure=$1 text=$2
     if [ "$held" ] && [ -d "$work" ] && [ -f "$state/pending" ] && [ ! "$recovering" ]; then
-        [ "$1" = deposed ] || recover "$1" || set -- unknown "$2; and what was live before could not be brought back${trouble:+: $trouble}"
+        if [ "$1" = deposed ]; then
+            :
+        elif ! recover "$1"; then
+            set -- unknown "$2; and what was live before could not be brought back${trouble:+: $trouble}"
+        elif [ "$stayed" ]; then
+            set -- unknown "$2; it was not undone, because it is past a one-way migration (rebuild.no_rollback_past)"
+        fi
     fi
     printf '%s ! %s %s\n' "$mark" "$1" "$text${2#"$text"}" >&3
     exit 1
@@ -18,20 +24,43 @@ recover() { # WHY: nothing to do, without a word, when nothing is unfinished
     load_compose
     find_live
     if [ "$live" = "$release" ] || one_way; then
-        working roll_finish || return 1
-        accept
-        journal switch recovered "$release"
-        journal done confirmed "$release"
-        fact healed "an interrupted deploy had put $release live; it stays live"
+        working keep_going
     else
-        working undo_changes || return 1
-        journal switch undone "$release" ",\"why\":\"$1\""
-        [ ! -d "$state/records/$release" ] || true >"$state/records/$release/failed"
-        [ -e "$state/records/$release/served" ] || [ "$1" = gate ] || forget_release "$release"
-        fact healed "an interrupted deploy of $release was undone"
-    fi
+        working take_back "$1"
+    fi || {
+        # Once is enough: what did not work now is for the next deploy to try again.
+        hopeless=yes
+        return 1
+    }
     finished
+    prune_logs
     recovering=''
+}
+
+keep_going() { # forward: the release was accepted, or must not be taken back
+    roll_finish || return 1
+    if [ "$live" != "$release" ] && [ -e "$state/undo/up" ] && [ ! -e "$state/undo/upped" ]; then
+        # It never came up, so it is not what is live; but neither may what was before it come back.
+        stayed=yes
+        journal switch failed "$release"
+        return
+    fi
+    [ "$live" = "$release" ] || stayed=yes
+    accept
+    journal switch recovered "$release"
+    journal done confirmed "$release"
+    fact healed "an interrupted deploy had put $release live; it stays live"
+}
+
+take_back() { # WHY
+    undo_changes || return 1
+    journal switch undone "$release" ",\"why\":\"$1\""
+    if [ "$1" = gate ]; then
+        true >"$state/records/$release/failed"
+    elif [ ! -e "$state/records/$release/served" ]; then
+        forget_release "$release"
+    fi
+    fact healed "an interrupted deploy of $release was undone"
 }
 
 save_compose() { # how Compose is called, for whoever has to undo this without having looked
@@ -49,12 +78,26 @@ load_compose() {
 
 undo_changes() { # the checkout first: what is started again must be what was there before
     restore_checkout && restore_images && roll_back || return 1
-    # After a plain `up` of the new release had begun. Without images, what it brings up has to be built again first.
-    [ ! -f "$state/undo/up" ] || { again build && again up; }
+    # After a plain `up` of the new release had begun.
+    [ -f "$state/undo/up" ] || return 0
+    if [ -e "$state/undo/idle" ]; then
+        # Nothing ran before: then nothing is to run.
+        # shellcheck disable=SC2046
+        [ -z "$project" ] || quiet_docker rm --force $(quiet_docker ps --all --quiet --filter "label=com.docker.compose.project=$project") 2>/dev/null
+        return 0
+    fi
+    # Without images, what it brings up has to be built again first.
+    again build && again up && return
+    # The next deploy must be able to go forward, whatever keeps the former version from coming up.
+    rm -f "$state/undo/up"
+    trouble='the command that brings it up failed, too'
+    return 1
 }
 
 one_way() { # true when the release has begun to replace the one before, and must not be taken back
     [ -e "$state/undo/up" ] || [ -e "$state/roll/cut" ] || return 1
+    # The way back to a kept release is no way over a migration.
+    [ ! -e "$state/undo/back" ] || return 1
     grep -q '^no_rollback_past yes$' "$state/records/$release/facts" 2>/dev/null
 }
 
@@ -79,7 +122,7 @@ heal() { # with the lock held
         [ -e "$left" ] || continue
         if [ -s "$left/owner" ]; then stale "$left"; else abandoned "$left"; fi && rm -rf "$left"
     done
-    recover killed || fail unknown "an interrupted deploy could be neither undone nor finished${trouble:+: $trouble}; look at what runs there, then run again"
+    recover killed || recover killed || fail unknown "an interrupted deploy could be neither undone nor finished${trouble:+: $trouble}; look at what runs there, then run again"
     # With nothing pending, that is what a killed change of the proxy's files alone has left.
     rm -rf "$state/roll"
     find_live

@@ -38,19 +38,36 @@ do_begin() { # RELEASE PREVIOUS MEMBERS, then the record's facts (none: it is th
     record=$state/records/$release
     [ -d "$record" ] || mkdir "$record" || cannot "write to $state on the host"
     frames >"$work/facts" || exit 1
-    [ ! -s "$work/facts" ] || mv -f "$work/facts" "$record/facts" || cannot "write to $state on the host"
+    if [ -s "$work/facts" ]; then
+        mv -f "$work/facts" "$record/facts" && true >"$state/logs/$release" || cannot "write to $state on the host"
+        logged=$state/logs/$release
+    else
+        # The way back to it adds to what its own deploy has printed.
+        true >"$state/undo/back" || cannot "write to $state on the host"
+    fi
     save_compose
+    something_ran || true >"$state/undo/idle" || cannot "write to $state on the host"
     put "$state/pending" "$release $previous"
     journal begin begin "$release" "$members"
-    logged=$state/logs/$release
-    true >"$logged" || cannot "write to $state on the host"
     DEPLOYER_APP=$app DEPLOYER_RELEASE=$release
     export DEPLOYER_APP DEPLOYER_RELEASE
 }
 
+something_ran() { # true when there is something that an undone deploy has to bring up again
+    [ ! "$previous" ] || return 0
+    [ -e "$path/.git" ] || return 1
+    [ "$compose_file" ] || return 0
+    case $compose_containers in *' running '*) ;; *) return 1 ;; esac
+}
+
 do_log() { # the deploy's whole output in frames, in place of what commands printed
     IFS= read -r release || exit 1
-    frames >"$work/log" && mv -f "$work/log" "$state/logs/$release" && return
+    frames >"$work/log" || exit 1
+    if [ -e "$state/undo/back" ]; then
+        { printf '\nback to this release at %s:\n' "$(now)" && cat "$work/log"; } >>"$state/logs/$release" && return
+    else
+        mv -f "$work/log" "$state/logs/$release" && return
+    fi
     fact warning "the output of this deploy could not be kept in $state/logs on the host"
 }
 
@@ -63,6 +80,7 @@ do_up() { # SECONDS, then the command's text
     journal switch begin "$release"
     in_checkout "$within" sh "$work/command"
     succeeded up "$within"
+    true >"$state/undo/upped" || cannot "write to $state on the host"
 }
 
 do_accept() { # the gate has passed: from here on an interrupted deploy is finished, not undone

@@ -36,8 +36,8 @@ SSH_WORDS='ssh -o BatchMode=yes -o ConnectTimeout=20 -o ServerAliveInterval=10 -
 KEY_WORDS='-o StrictHostKeyChecking=yes -o IdentitiesOnly=yes -o IdentityAgent=SSH_AUTH_SOCK -o "IdentityFile=\"$DEPLOYER_GIT_IDENTITY\""'
 
 lend_credential() { # DIRECTORY, for what is no secret: the key goes to an agent where there is one
-    DEPLOYER_GIT_FILES=$1 DEPLOYER_GIT_SECRET=$secret
-    export DEPLOYER_GIT_FILES DEPLOYER_GIT_SECRET
+    DEPLOYER_GIT_FILES=$1
+    export DEPLOYER_GIT_FILES
     printf '%s\n' "$GITHUB_KEYS" >"$1/known_hosts" || cannot "write to $1 on the host"
     case $kind in
     key)
@@ -88,9 +88,15 @@ remotely() { # RUNNER SECONDS GIT'S ARGUMENTS...: with the credential, and with 
         ;;
     key) set -- -c "url.ssh://git@$host/.insteadOf=https://$host/" "$@" ;;
     esac
-    set -- git -C "$tree" -c protocol.ext.allow=never -c core.askPass= -c lfs.transfer.maxretries=2 "$@"
+    # Hooks may be files of the repository, and see what git sees.
+    set -- git -C "$tree" -c protocol.ext.allow=never -c core.askPass= -c core.hooksPath=/dev/null -c lfs.transfer.maxretries=2 "$@"
     [ "$kind" != key ] || [ ! "$agent" ] || set -- ssh-agent sh -c "$WITH_AGENT" sh "$@"
+    DEPLOYER_GIT_SECRET=$secret
+    export DEPLOYER_GIT_SECRET
     "$runner" "$seconds" "$@"
+    set -- $?
+    unset DEPLOYER_GIT_SECRET
+    return "$1"
 }
 
 asking() { # SECONDS COMMAND...: what it says, in $answer

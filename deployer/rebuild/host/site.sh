@@ -20,8 +20,11 @@ do_site() {
     # One name for it, whatever links lead there: relative mounts, the Compose project and other deploys see that one, too.
     [ ! -d "$path" ] || path=$(cd "$path" && pwd -P) || fail failed "$(id -un) cannot enter $path on the host"
     [ -d "$path" ] || path=$(cd "$parent" && pwd -P)/$name
+    path=/${path##/}
+    case $path in //*) path=${path#/} ;; esac
     parent=${path%/*} name=${path##*/}
     root=$parent/.deployer/$name state=$root/state lock=$root/state/lock work=$root/state/lock/$nonce
+    [ "$parent" ] || parent=/
     known_state "$path"
 }
 

@@ -379,9 +379,13 @@ to_commit() { # COMMIT, one that was deployed before: the branch that is checked
     fit_checkout
     has_commit || fail failed "the checkout $path on the host has lost the commit $commit: deploy it anew with deployer run"
     find_target
+    # On the way back nobody is to be stopped by what a build has written into files that git knows.
+    stash=yes
     stop_at_changes
     wait_for_git
     note_checkout fetching
+    put_changes_away
+    fact stashed "$stashed"
     find_own_commits
     [ -z "$own" ] || name_own_commits
     if [ "$unfinished" ]; then leave_rebase; fi
