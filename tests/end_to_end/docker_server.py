@@ -37,13 +37,13 @@ up:
 DOCKERFILE = """\
 ARG BASE=app:plain
 FROM $BASE
-ARG VERSION
-ARG BEHAVIOUR=
-ENV VERSION=$VERSION BEHAVIOUR=$BEHAVIOUR
+ARG NUMBER
+ARG HABIT
+ENV VERSION=$NUMBER BEHAVIOUR=$HABIT
 """
 BUILD = """\
-docker build --quiet --build-arg BASE="$(cat base)" --build-arg VERSION="$(cat version)" \
---build-arg BEHAVIOUR="$(cat behaviour)" --tag main:latest - <Dockerfile
+DOCKER_BUILDKIT=0 docker build --quiet --build-arg BASE="$(cat base)" --build-arg NUMBER="$(cat version)" \
+--build-arg HABIT="$(cat behaviour)" --tag main:latest - <Dockerfile
 """
 COMPOSE = """\
 services:
@@ -216,7 +216,7 @@ class Blog(Deployment):
 
     def configured_as(self, **rebuild: object) -> None:
         """Deploy.toml as it usually is, but for these keys of its table ``rebuild``."""
-        table = {"path": str(self.checkout), "drain": 0, "settle": 1, "roll": ["blog:80"], **rebuild}
+        table = {"path": str(self.checkout), "drain": 0, "settle": 0, "roll": ["blog:80"], **rebuild}
         self.settings = {"app": "blog", "strategy": "rebuild", "lock_wait": 20, "rebuild": table}
         self.settings["health"] = {"timeout": 8}
         if self.proxy:

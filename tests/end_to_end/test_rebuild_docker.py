@@ -83,7 +83,7 @@ def test_nobody_notices_a_roll(blog: Blog) -> None:
         for behaviour in ("warming", ""):
             version = f"under load {behaviour}".strip()
             commit = blog.commit(version, {"behaviour": behaviour})
-            answer = blog.deploy("--drain", "2")
+            answer = blog.deploy("--drain", "2", "--settle", "1")
             assert (answer["status"], answer["commit"]) == ("deployed", commit)
     blog.steady("under load")
     before = blog.containers()
@@ -110,7 +110,7 @@ def test_replicas(blog: Blog) -> None:
     with visitors(blog):
         for version, replicas, batch in (("three", 3, 0), ("batches", 3, 2), ("one", 1, 0)):
             blog.commit(version, {"docker-compose.yml": COMPOSE % {"replicas": replicas}})
-            blog.deploy("--roll-batch", str(batch), "--settle", "0")
+            blog.deploy("--roll-batch", str(batch))
             blog.steady(version, replicas=replicas)
 
 
@@ -128,7 +128,7 @@ BAD = {
     "crashes": Bad(("blog-blog-", "cannot open the database"), {"behaviour": "crashing"}),
     "never answers well": Bad(("not ready within 2 s", "500"), {"behaviour": "unwell"}, 2),
     "never healthy": Bad(("within 3 s", "health check"), {"behaviour": "unwell", "base": "app:checked"}, 3),
-    "dies soon": Bad(("blog-blog-", " ended"), {"behaviour": "fading"}, rebuild={"settle": 3}),
+    "dies soon": Bad(("the new container blog-blog-", "state "), {"behaviour": "fading"}, rebuild={"settle": 3}),
     "does not build": Bad(("build failed on the host",), {"Dockerfile": "FROM nothing:here\n"}),
     "invalid Compose file": Bad(("imagine",), {"docker-compose.yml": "services: {blog: {imagine: main}}\n"}),
     "unknown service": Bad(("names shop", "Its services: blog"), rebuild={"roll": ["blog:80", "shop:80"]}),
@@ -212,13 +212,12 @@ def others_images(blog: Blog) -> Iterator[None]:
 def test_images_of_dropped_releases_go(blog: Blog) -> None:
     """The kept releases keep theirs, and images that are somebody else's stay, tagged or not."""
     blog.rebuild["keep"] = 2
-    blog.engine.docker("tag", blog.image(), "mine:latest")
-    mine, dropped = blog.image(), ""
+    mine = blog.engine.application("mine:latest", version="mine")
+    dropped = blog.image()
     with visitors(blog):
-        for version in ("soon old", "next", "last"):
+        for version in ("next", "last"):
             blog.commit(version)
-            blog.deploy("--settle", "0")
-            dropped = dropped or blog.image()
+            blog.deploy()
     releases = [each["release"] for each in blog.answer("releases")["releases"]]
     assert blog.tags() == sorted(releases)
     assert len(releases) == 2
