@@ -79,7 +79,7 @@ def update(
     return Request("update", Effect.WRITE, arguments, credential)
 
 
-def to_commit(commit: str, heard: Callable[[Reply], None]) -> Request:
+def to_commit(commit: str, heard: Callable[[Reply], None] | None = None) -> Request:
     """Bring the checkout to a commit that was deployed before, without the network."""
     return Request("to_commit", Effect.WRITE, (commit,), heard=heard)
 

@@ -239,7 +239,7 @@ def test_a_live_project_is_found_with_its_containers_and_images(live: Host) -> N
     assert facts.text("compose_file") == f"{live.path}/docker-compose.yml"
     assert (facts.text("docker"), facts.text("project")) == ("ok", "checkout")
     assert re.match(r"v?\d+\.\d+", facts.text("compose"))
-    assert facts.every("container") == (f"blog checkout-blog-1 {identifier} {image} running starting",)
+    assert facts.every("container") == (f"blog checkout-blog-1 {identifier} {image} running starting 0",)
     assert facts.every("image")[0].startswith(f"blog {image} main:latest ")
     assert int(facts.every("image")[0].split()[-1]) > 100_000
     assert facts.number("docker_free_kilobytes") > 0
