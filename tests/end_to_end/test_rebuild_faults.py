@@ -120,7 +120,7 @@ def test_traefik_that_cannot_be_asked_in_the_middle(blog: Blog) -> None:
     version, before = blog.version, blog.containers()
     with Relay(blog.proxy.api_port, rtt=0) as relay, visitors(blog) as asking:
         blog.settings["traefik"]["api"] = f"http://127.0.0.1:{relay.port}"
-        blog.settings["traefik"]["timeout"] = 3
+        blog.settings["traefik"]["timeout"] = 2
         blog.commit("nobody to ask")
         running = blog.start()
         reached(blog, running, "start")
