@@ -29,7 +29,7 @@ demo-docker: $(VENV)/.dev ## the same with Traefik, nginx and a service in conta
 	@$(VENV)/bin/python -m demo.docker
 
 test: lint ## everything that CI runs: lint and all tests
-	@$(VENV)/bin/python -m pytest -n 2 --dist worksteal $(PYTEST_OPTIONS)
+	@$(VENV)/bin/python -m pytest -n 4 --dist worksteal $(PYTEST_OPTIONS)
 
 test-fast: $(VENV)/.dev ## the tests that take less than a minute
 	@$(VENV)/bin/python -m pytest tests/unit tests/contract -m 'not slow' -k 'not sshd and not demo' -n 2 $(PYTEST_OPTIONS)

@@ -25,7 +25,7 @@ _STUBS = """
 recovering='' compose_file='' compose_error='' native_umask=022
 remember_images() { :; }
 save_compose() { :; }
-find_native() { native=env; }
+find_native() { native_without='' native_with=''; }
 load_compose() { :; }
 checkout_facts() { :; }
 heal() { for left in "$state"/broken.*; do [ ! -d "$left" ] || stop_group "$left/group"; done; rm -rf "$state"/broken.*; }

@@ -143,8 +143,8 @@ in_checkout() { # SECONDS COMMAND...: its status as attend gives it
     find_native
     # So are git's manners, which the fetching has changed.
     # shellcheck disable=SC2086
-    attend "$within" $native -u GIT_TERMINAL_PROMPT -u SSH_ASKPASS_REQUIRE -u GIT_PAGER -u GIT_EDITOR -u GIT_SEQUENCE_EDITOR \
-        -u GIT_MERGE_AUTOEDIT -u GIT_HTTP_LOW_SPEED_LIMIT -u GIT_HTTP_LOW_SPEED_TIME -u GIT_OPTIONAL_LOCKS "$@"
+    attend "$within" env $native_without -u GIT_TERMINAL_PROMPT -u SSH_ASKPASS_REQUIRE -u GIT_PAGER -u GIT_EDITOR -u GIT_SEQUENCE_EDITOR \
+        -u GIT_MERGE_AUTOEDIT -u GIT_HTTP_LOW_SPEED_LIMIT -u GIT_HTTP_LOW_SPEED_TIME -u GIT_OPTIONAL_LOCKS $native_with "$@"
     result=$?
     cd /
     return "$result"

@@ -59,14 +59,16 @@ works() { # WORDS: they start Compose
 
 find_native() { # sets $native: words that run a command with the login's LC_ALL and TZ, which this program has replaced
     [ -z "$native" ] || return 0
-    native='env'
+    native_without='' native_with=''
     for name_of in LC_ALL TZ; do
         value_of=$(tr '\0' '\n' <"/proc/$$/environ" 2>/dev/null | sed -n "s/^$name_of=//p")
         case $value_of in
-        '' | *[!A-Za-z0-9/._:+@,-]*) native="$native -u $name_of" ;;
-        *) native="$native $name_of=$value_of" ;;
+        '' | *[!A-Za-z0-9/._:+@,-]*) native_without="$native_without -u $name_of" ;;
+        *) native_with="$native_with $name_of=$value_of" ;;
         esac
     done
+    # Options come before assignments.
+    native="env$native_without$native_with"
 }
 
 # --- the Compose file and its project -----------------------------------------------------------------------------------

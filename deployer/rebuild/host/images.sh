@@ -74,6 +74,7 @@ note_images() { # RELEASE
         raw_fact rendered "$(printf '%s\n' "$rendered" | outline)"
         fact rendered_hash "$rendered_hash"
         tag_images "$1"
+        [ ! "$previous" ] || tag_again "$previous"
     elif [ "$compose_error" ]; then
         fail failed "$compose_error"
     fi
@@ -105,6 +106,13 @@ live_image_facts() { # what the live release was recorded to run
     while IFS= read -r line; do
         fact live_image "$line"
     done 2>/dev/null <"$state/records/$live/images"
+}
+
+tag_again() { # RELEASE: docker image prune --all leaves an image that runs only one of its names, which the build may just have moved
+    while IFS=' ' read -r its_service its_image _; do
+        quiet_docker tag "$its_image" "$(kept_tag "$its_service" "$1")" 2>/dev/null
+    done 2>/dev/null <"$state/records/$1/images"
+    return 0
 }
 
 do_use_images() { # RELEASE: a kept one; facts say which services have lost their image
