@@ -98,7 +98,7 @@ class Conversation:
         except OSError as error:
             channel.close()
             message = f"the connection to {host} broke before the program was there: {error}"
-            raise ConnectionLost(message, hint=self._last_words()) from error
+            raise ConnectionLost(message, hint=self._last_words() or _RUN_AGAIN) from error
         threading.Thread(target=self._beat, name="deployer-beat", daemon=True).start()
 
     def perform(self, *requests: Request) -> tuple[Reply, ...]:

@@ -23,7 +23,7 @@ def test_demo_deploys_both_ways_under_load(engine: Engine, tmp_path: Path) -> No
     """Static deploy, adoption, roll, a version that does not start, rollback: no visitor misses a page, nothing stays."""
     for program in ("sshd", "git", "make", "nginx", "wrk"):
         need(program, "to play the demo with Docker")
-    before = {kind: engine.docker(*listed) for kind, listed in _LISTED.items()}
+    before = _everything(engine)
     done = subprocess.run(
         [sys.executable, "-m", "demo.docker"],
         cwd=REPOSITORY,
@@ -36,7 +36,7 @@ def test_demo_deploys_both_ways_under_load(engine: Engine, tmp_path: Path) -> No
     assert done.returncode == 0, done.stdout + done.stderr
     assert "This machine's Docker engine runs" in done.stdout
     assert done.stdout.count(" 0 failed.") == 2
-    assert {kind: engine.docker(*listed) for kind, listed in _LISTED.items()} == before
+    assert _everything(engine) == before
     assert os.listdir(tmp_path) == []  # noqa: PTH208  # what is there, hidden or not
 
 
@@ -49,6 +49,11 @@ def test_demo_leaves_an_engine_alone_that_has_its_names(engine: Engine, monkeypa
         assert docker.host != engine.host
         assert f"has a network {NETWORK} already" in name
     assert engine.docker("network", "ls", "--quiet", f"--filter=name={NETWORK}")
+
+
+def _everything(engine: Engine) -> dict[str, list[str]]:
+    """What the engine has, of each kind; images of one moment come in any order."""
+    return {kind: sorted(engine.docker(*listed).splitlines()) for kind, listed in _LISTED.items()}
 
 
 _LISTED = {

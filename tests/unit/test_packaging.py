@@ -67,7 +67,7 @@ def test_wheel_holds_everything_of_both_packages(wheel: zipfile.ZipFile) -> None
 def test_wheel_has_both_commands_and_the_licence(wheel: zipfile.ZipFile) -> None:
     """`deployer` and `receiver` are installed as commands."""
     commands = wheel.read(f"deployer-{__version__}.dist-info/entry_points.txt").decode()
-    assert "deployer = deployer.cli:main" in commands
+    assert "deployer = deployer.__main__:main" in commands
     assert "receiver = receiver.__main__:main" in commands
     assert f"deployer-{__version__}.dist-info/licenses/LICENSE" in wheel.namelist()
 
