@@ -161,8 +161,10 @@ working() { # COMMAND...: run it while a watcher renews the lease, unless this s
         [ "$ticking" ] || exec 3>&-
         while sleep 1; do
             process $$
+            # A killed shell has no start any more, though its parent may not have noticed yet.
+            [ "$start" ] || exit 0
             case $condition in
-            '' | T | t) [ "$start" ] || exit 0 ;;
+            T | t) ;;
             *) { true >"$work/lease"; } 2>/dev/null || exit 0 ;;
             esac
             # The client gives a host up that says nothing for long.
