@@ -159,11 +159,13 @@ class Host:
         if self.user is not None:
             os.chown(place, self.user, -1)
         given = "".join(f"{line}\n" for line in ("M", *words)).encode()
+        # A login has its own time zone and locale, not those of whoever runs the tests.
+        environment = {name: value for name, value in self.engine.environment.items() if name not in {"TZ", "LC_ALL"}}
         done = subprocess.run(
             [*self.shell, program, self.path, place, self.wanted],
             input=given,
             capture_output=True,
-            env=self.engine.environment | dict(self.variables),
+            env=environment | dict(self.variables),
             check=False,
             user=self.user,
             cwd="/",

@@ -156,7 +156,7 @@ def test_a_host_that_does_not_read_ends_by_the_time_out(opened: Open) -> None:
 
 def test_slow_progress_is_progress(opened: Open) -> None:
     """The time-out counts from the last byte, in both directions."""
-    channel = opened("for i in 1 2 3 4 5 6; do sleep 0.2; head -c 1000000 >/dev/null; echo $i; done", timeout=1.0)
+    channel = opened("for i in 1 2 3 4 5 6; do sleep 0.7; head -c 1000000 >/dev/null; echo $i; done", timeout=4.0)
     sender = threading.Thread(target=channel.send, args=(b"x" * 6_000_000,))
     sender.start()
     assert read_all(channel).split()[-1] == b"6"
