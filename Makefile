@@ -6,9 +6,9 @@ PYTHON ?=
 export PYTHON
 
 # Only folders that have Python in them: linters complain about empty ones.
-SOURCES := $(foreach folder,deployer receiver tests bench demo examples,$(if $(wildcard $(folder)/*.py $(folder)/*/*/*.py),$(folder)))
+SOURCES := $(foreach folder,deployer receiver action tests bench demo examples,$(if $(wildcard $(folder)/*.py $(folder)/*/*/*.py),$(folder)))
 # The parts of a host's program make sense only together: the whole is linted.
-SHELL_SCRIPTS = $(shell git ls-files '*.sh' ':!deployer') .ci/run requirements/install
+SHELL_SCRIPTS = $(shell git ls-files '*.sh' ':!deployer') .ci/run requirements/install action/start
 DOCKERFILES = $(shell git ls-files '*Dockerfile')
 PYTEST_OPTIONS ?=
 UV ?= uv

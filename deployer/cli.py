@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import atexit
-import contextlib
 import json
 import os
 import sys
@@ -17,6 +15,7 @@ import click
 from deployer import __version__
 from deployer.completion import SHELLS, completion_script
 from deployer.errors import DeployerError, Interrupted
+from deployer.leaving import leave
 from deployer.usage import Commands, ConfiguredCommand, take_settings
 
 if TYPE_CHECKING:
@@ -254,17 +253,4 @@ def main() -> None:
     try:
         program(prog_name="deployer")
     except SystemExit as ended:
-        _leave(ended.code)
-
-
-def _leave(code: str | int | None) -> NoReturn:
-    """End without taking the interpreter apart.
-
-    That costs time, and Python before 3.14 ends threads in its course: one that is in a library's native code then, such
-    as a connection that an interrupt has cut short, takes the process down with SIGABRT.
-    """
-    atexit._run_exitfuncs()  # noqa: SLF001  # what the interpreter itself does first
-    for stream in (sys.stdout, sys.stderr):
-        with contextlib.suppress(OSError, ValueError):
-            stream.flush()
-    os._exit(code if isinstance(code, int) else int(code is not None))
+        leave(ended.code)

@@ -6,8 +6,8 @@ import json
 import math
 import os
 import sys
-from dataclasses import replace
-from typing import Any, Protocol
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Protocol
 
 import click
 
@@ -25,11 +25,14 @@ from deployer.fleet import Destination
 from deployer.hooks import is_due, run_after
 from deployer.interrupts import Interrupts
 from deployer.ports import Strategy
-from deployer.reporting import RecordingReporter, choose, print_error, print_outcome, print_plan
+from deployer.reporting import Display, RecordingReporter, choose, print_error, print_outcome, print_plan
 from deployer.transports.dryrun import DryRun
 from deployer.watching import ProbeWatch
 
-__all__ = ["Invocation", "rollback", "run"]
+if TYPE_CHECKING:
+    from deployer.latency import ProbeReport
+
+__all__ = ["Audience", "Ending", "Invocation", "rollback", "run"]
 
 
 class Invocation(Protocol):
@@ -55,31 +58,62 @@ class Invocation(Protocol):
         ...
 
 
-def run(invocation: Invocation, *, dry: bool) -> int:
-    """Deploy, or with ``dry`` only say how. Returns the exit code."""
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How a deploy ended. ``probe`` is None where nothing was measured; ``log`` is what was said on the way."""
+
+    result: Result
+    probe: ProbeReport | None
+    log: str
+
+    @property
+    def answer(self) -> dict[str, Any]:
+        """The object that ``--json`` prints."""
+        return self.result.as_json() | (_plan_view(self.result) if self.result.status == "planned" else {})
+
+    @property
+    def changes(self) -> list[dict[str, Any]]:
+        """What the plan changes, file by file, also when it was carried out: as in ``plan --json``."""
+        return _changes(self.result)
+
+
+class Audience(Protocol):
+    """Whom a deploy tells what it does, and at last how it ended."""
+
+    @property
+    def display(self) -> Display:
+        """Where it tells what it does."""
+        ...
+
+    def tell(self, ending: Ending) -> None:
+        """The end, after the display was closed; signals are ignored by then."""
+        ...
+
+
+def run(invocation: Invocation, audience: Audience | None = None, *, dry: bool) -> int:
+    """Deploy, or with ``dry`` only say how; to whoever uses the command line by default. Returns the exit code."""
     config, secrets = invocation.load()
-    work = _Work(invocation, config, secrets, dry=dry)
+    work = _Work(audience or _Terminal(invocation), config, secrets, dry=dry)
     return work.carry_out(STRATEGIES[config.strategy].deploy(work.parts), success="deployed")
 
 
-def rollback(invocation: Invocation, release: str, *, dry: bool) -> int:
+def rollback(invocation: Invocation, release: str, audience: Audience | None = None, *, dry: bool) -> int:
     """Switch to a kept release. Returns the exit code."""
     config, secrets = invocation.load()
-    work = _Work(invocation, config, secrets, dry=dry)
+    work = _Work(audience or _Terminal(invocation), config, secrets, dry=dry)
     return work.carry_out(STRATEGIES[config.strategy].rollback(work.parts, release), success="rolled_back")
 
 
 class _Work:
     """What run and rollback share: the collaborators, and the end that people and programs see."""
 
-    def __init__(self, invocation: Invocation, config: Config, secrets: Secrets, *, dry: bool) -> None:
-        self._invocation = invocation
+    def __init__(self, audience: Audience, config: Config, secrets: Secrets, *, dry: bool) -> None:
+        self._audience = audience
         self._config = config
         self._secrets = secrets
         self._dry = dry
         self._clock = SystemClock()
-        self._display = choose(sys.stderr, quiet=invocation.quiet, verbose=invocation.verbose, json=invocation.json)
-        self.recording = RecordingReporter(self._display)
+        self.recording = RecordingReporter(audience.display)
         self._watch = ProbeWatch(config, self._clock, self.recording)
 
     @property
@@ -117,8 +151,8 @@ class _Work:
             self._after(result, interrupts)
         finally:
             interrupts.ignore()
-            self._display.close()
-        self._tell(result)
+            self._audience.display.close()
+        self._audience.tell(Ending(result, self._watch.report, self.recording.text))
         return result.error.exit_code if result.error else 0
 
     def _after(self, result: Result, interrupts: Interrupts) -> None:
@@ -127,19 +161,33 @@ class _Work:
             answer = result.as_json()
             run_after(config.hooks.after, answer, config.directory, os.environ, self.recording, self._clock, interrupts)
 
-    def _tell(self, result: Result) -> None:
-        answer = result.as_json()
-        if result.status == "planned":
-            answer |= _plan_view(result)
+
+class _Terminal:
+    """Whoever uses the command line: people read standard error, programs the JSON on standard output."""
+
+    def __init__(self, invocation: Invocation) -> None:
+        self._invocation = invocation
+        self.display = choose(sys.stderr, quiet=invocation.quiet, verbose=invocation.verbose, json=invocation.json)
+
+    def tell(self, ending: Ending) -> None:
+        answer = ending.answer
         if self._invocation.json:
             click.echo(json.dumps(answer))
-        if not self._invocation.quiet and result.status == "planned":
+        if not self._invocation.quiet and ending.result.status == "planned":
             print_plan(answer, sys.stderr)
         elif not self._invocation.quiet:
-            utf8 = (sys.stderr.encoding or "").lower().replace("-", "") == "utf8"
-            print_outcome(answer, sys.stderr, self._watch.line(ascii_only=not utf8))
-        if result.error is not None:
-            print_error(result.error, sys.stderr)
+            print_outcome(answer, sys.stderr, _latencies(ending.probe))
+        if ending.result.error is not None:
+            print_error(ending.result.error, sys.stderr)
+
+
+def _latencies(seen: ProbeReport | None) -> str:
+    if seen is None:
+        return ""
+    from deployer.latency import latency_line
+
+    utf8 = (sys.stderr.encoding or "").lower().replace("-", "") == "utf8"
+    return latency_line(seen, ascii_only=not utf8)
 
 
 def _budget(config: Config) -> float:
@@ -152,16 +200,9 @@ def _dry(destination: Destination) -> Destination:
 
 
 def _plan_view(result: Result) -> dict[str, Any]:
-    """Changes, steps and warnings; of several hosts, each change says whose it is."""
-    several = len(result.plans) > 1
+    """Changes, steps and warnings."""
     return {
-        "changes": [
-            {"action": change.action, "path": change.path, "bytes": change.size}
-            | ({"from": change.origin} if change.origin else {})
-            | ({"host": host} if several else {})
-            for host, plan in zip(result.hosts, result.plans, strict=True)
-            for change in plan.changes
-        ],
+        "changes": _changes(result),
         "steps": [
             {"name": step.name, "summary": step.summary, "effect": step.effect.value}
             for plan in result.plans
@@ -169,3 +210,15 @@ def _plan_view(result: Result) -> dict[str, Any]:
         ],
         "warnings": [warning for plan in result.plans for warning in plan.warnings],
     }
+
+
+def _changes(result: Result) -> list[dict[str, Any]]:
+    """Of several hosts, each change says whose it is."""
+    several = len(result.plans) > 1
+    return [
+        {"action": change.action, "path": change.path, "bytes": change.size}
+        | ({"from": change.origin} if change.origin else {})
+        | ({"host": host} if several else {})
+        for host, plan in zip(result.hosts, result.plans, strict=False)
+        for change in plan.changes
+    ]

@@ -17,7 +17,7 @@ __all__ = ["ProbeWatch"]
 
 
 class ProbeWatch:
-    """The probes as the engine's watch; without a URL it does nothing. ``line`` draws the latencies after ``stop``.
+    """The probes as the engine's watch; without a URL it does nothing.
 
     Hosts without ``connect_to`` are all behind the URL's own address, and share one probe.
     """
@@ -93,8 +93,7 @@ class ProbeWatch:
             longest_gap_ms=round(seen.longest_gap_ms, 2),
         )
 
-    def line(self, *, ascii_only: bool) -> str:
-        """The latencies over the deploy on one line; empty when nothing was measured."""
-        from deployer.latency import latency_line
-
-        return latency_line(self._report, ascii_only=ascii_only) if self._report else ""
+    @property
+    def report(self) -> ProbeReport | None:
+        """Everything that was seen, after ``stop``; None when nothing was measured."""
+        return self._report

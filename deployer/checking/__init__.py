@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from deployer.checking.command import check
+from deployer.checking.command import check, look
 
-__all__ = ["check"]
+__all__ = ["check", "look"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
@@ -22,7 +22,7 @@ from deployer.reporting import choose, print_finding, print_sum
 from deployer.running import Invocation
 from deployer.web import fetch
 
-__all__ = ["CheckInvocation", "check"]
+__all__ = ["CheckInvocation", "check", "look"]
 
 
 class CheckInvocation(Invocation, Protocol):
@@ -36,24 +36,30 @@ class CheckInvocation(Invocation, Protocol):
 
 def check(invocation: CheckInvocation) -> int:
     """Print each finding as soon as there is one. Returns the exit code that a run would end with."""
-    findings: list[Finding] = []
-    app = ""
-    lines = _Lines(invocation)
-    try:
-        config, credentials = invocation.load()
-    except InvalidInput as reason:
-        findings.append(failure("config", reason, "write a deploy.toml: deployer init"))
-        lines.show(findings[0])
-    else:
-        app = config.app
-        for finding in _everything(invocation, config, credentials):
-            findings.append(finding)
-            lines.show(finding)
+    app, findings = look(invocation, _Lines(invocation).show)
     if invocation.json:
         click.echo(json.dumps({"app": app or None, "checks": [finding.as_json() for finding in findings]}))
     elif not invocation.quiet:
         print_sum([finding.as_json() for finding in findings], sys.stderr)
     return exit_code(findings)
+
+
+def look(invocation: CheckInvocation, show: Callable[[Finding], None]) -> tuple[str, list[Finding]]:
+    """Look at everything, and ``show`` each finding at once. The app's name (empty: not known), and all findings."""
+    findings: list[Finding] = []
+
+    def found(finding: Finding) -> None:
+        findings.append(finding)
+        show(finding)
+
+    try:
+        config, credentials = invocation.load()
+    except InvalidInput as reason:
+        found(failure("config", reason, "write a deploy.toml: deployer init"))
+        return "", findings
+    for finding in _everything(invocation, config, credentials):
+        found(finding)
+    return config.app, findings
 
 
 class _Lines:

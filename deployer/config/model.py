@@ -55,9 +55,16 @@ class Host(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
         str,
         about("Host name or IP address; `local` is this machine.", check=check_address, example="example.org"),
     ] = ""
-    port: Annotated[int, about("SSH port.", ge=1, le=65_535)] = 22
+    port: Annotated[int, about("SSH port.", "--ssh-port", "N", ge=1, le=65_535)] = 22
     user: Annotated[
-        str, about("Login name; empty: the name of the user who runs deployer.", check=check_user, example="deploy")
+        str,
+        about(
+            "Login name; empty: the name of the user who runs deployer.",
+            "--ssh-user",
+            "NAME",
+            check=check_user,
+            example="deploy",
+        ),
     ] = ""
     key: Annotated[
         str,

@@ -166,11 +166,11 @@ def test_a_watch_without_a_url_measures_nothing(tmp_path: Path) -> None:
     watch.mark_switch()
     watch.stop()
     watch.abandon()
-    assert (watch.figures(), watch.line(ascii_only=True)) == (None, "")
+    assert (watch.figures(), watch.report) == (None, None)
 
 
 def test_a_watch_measures_around_the_switch(tmp_path: Path, site: str) -> None:
-    """Requests before and after, none dropped, latencies in milliseconds, and a line to look at."""
+    """Requests before and after, none dropped, latencies in milliseconds, and when the switch was."""
     reports = RecordedReports()
     watch = ProbeWatch(config(tmp_path, url=f"{site}/", probe__rate=50), SystemClock(), reports)
     watch.start()
@@ -182,7 +182,8 @@ def test_a_watch_measures_around_the_switch(tmp_path: Path, site: str) -> None:
     assert seen.requests >= 5
     assert seen.dropped == 0
     assert 0 < seen.p50_ms <= seen.p99_ms
-    assert watch.line(ascii_only=True)
+    assert watch.report
+    assert [mark.name for mark in watch.report.marks] == ["switch"]
     assert reports.calls == []
 
 

@@ -16,7 +16,7 @@ from deployer.config.reference import example
 
 ROOT = Path(__file__).resolve().parents[2]
 
-FLAGS = """--app --strategy --url --lock-wait --host --key --host-key --known-hosts --jump --connect-to
+FLAGS = """--app --strategy --url --lock-wait --host --ssh-port --ssh-user --key --host-key --known-hosts --jump --connect-to
 --connect-timeout --command-timeout --build --build-image --source --target --exclude --shared --keep --retain-assets
 --retain-days --path --repository --ref --update --stash --before-up --up --after-up --no-rollback-past --compose-file
 --roll --roll-batch --drain --settle --build-timeout --up-timeout --traefik-directory --traefik-api
@@ -30,10 +30,10 @@ def test_the_flags_are_those_of_the_design() -> None:
 
 
 def test_every_key_has_a_flag_and_a_variable() -> None:
-    """But address, user and port, which come together by --host; --build and --keep serve both strategies."""
+    """But the address, which comes by --host; --build and --keep serve both strategies."""
     by_key = {key: option for option in OPTIONS for key in option.keys}
     assert by_key["static.build"] == by_key["rebuild.build"] and by_key["static.keep"] == by_key["rebuild.keep"]
-    assert {key.name for key in KEYS.values()} - set(by_key) == {"host.address", "host.user", "host.port"}
+    assert {key.name for key in KEYS.values()} - set(by_key) == {"host.address"}
     assert by_key["health.url"].variable == "DEPLOYER_HEALTH_URL"
     assert len({option.variable for option in OPTIONS}) == len(OPTIONS)
 

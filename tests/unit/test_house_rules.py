@@ -21,7 +21,7 @@ def modules(*folders: str) -> list[str]:
 
 
 PRODUCT = modules("deployer", "receiver")
-PROGRAMS = [*PRODUCT, *modules("bench", "demo")]
+PROGRAMS = [*PRODUCT, *modules("action", "bench", "demo")]
 TESTS = [name for name in modules("tests") if Path(name).name.startswith("test_")]
 
 
