@@ -8,7 +8,7 @@ export PYTHON
 # Only folders that have Python in them: linters complain about empty ones.
 SOURCES := $(foreach folder,deployer receiver action tests bench demo examples,$(if $(wildcard $(folder)/*.py $(folder)/*/*/*.py),$(folder)))
 # The parts of a host's program make sense only together: the whole is linted.
-SHELL_SCRIPTS = $(shell git ls-files '*.sh' ':!deployer') .ci/run requirements/install action/start
+SHELL_SCRIPTS = $(shell git ls-files '*.sh' ':!deployer') .ci/run requirements/install action/start .github/try-wheel .github/throw-away-server
 DOCKERFILES = $(shell git ls-files '*Dockerfile')
 PYTEST_OPTIONS ?=
 UV ?= uv
@@ -45,7 +45,8 @@ lint: $(VENV)/.dev ## format, style, types, import directions, shell scripts, wo
 ifneq ($(wildcard .github/workflows/*.yml),)
 	@$(VENV)/bin/check-jsonschema --quiet --builtin-schema vendor.github-workflows .github/workflows/*.yml
 	@$(VENV)/bin/check-jsonschema --quiet --builtin-schema vendor.dependabot .github/dependabot.yml
-	@$(call quietly,zizmor --quiet --offline --no-progress .github)
+	@$(VENV)/bin/check-jsonschema --quiet --builtin-schema vendor.github-actions action.yml
+	@$(call quietly,zizmor --quiet --offline --no-progress .github action.yml)
 endif
 	@$(VENV)/bin/hadolint $(DOCKERFILES)
 

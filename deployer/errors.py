@@ -15,6 +15,7 @@ __all__ = [
     "Interrupted",
     "InvalidInput",
     "LockHeld",
+    "NoLoginKey",
     "StateUnknown",
 ]
 
@@ -48,6 +49,10 @@ class InvalidInput(DeployerError):
     """Wrong usage, configuration or input; nothing was changed."""
 
     exit_code = 2
+
+
+class NoLoginKey(InvalidInput):
+    """There is no key to log in with, neither given nor found; where it should have come from, the caller knows."""
 
 
 class LockHeld(DeployerError):

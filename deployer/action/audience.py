@@ -15,7 +15,7 @@ from deployer.action.commands import annotation, output_text
 from deployer.action.inputs import in_words_of_inputs, variable_of
 from deployer.action.log import HarmlessStream, WorkflowReporter
 from deployer.action.secrecy import secret_in, workflow_file
-from deployer.errors import DeployerError
+from deployer.errors import DeployerError, NoLoginKey
 from deployer.latency import latency_line
 from deployer.reporting import print_outcome, print_plan
 from deployer.reporting.text import visible, write_line
@@ -24,6 +24,10 @@ from deployer.running import Ending
 __all__ = ["Workflow", "outputs"]
 
 _PLACE = re.compile(r"(?P<file>\S+\.toml)(?::(?P<line>[0-9]+))?(?:: | )")
+_NO_KEY = """\
+Give it as `key: ${{ secrets.SERVER_KEY }}`. Where it says so already, the secret is empty: it is misspelt, belongs to an
+environment that the job does not name, or the run is for a fork's or a bot's pull request, which gets no secrets.
+"""
 _URL_WITHHELD = (
     "the output `url` contains the secret of input `{name}`, so GitHub drops it where it is a job's output; "
     "keep what is no secret in `vars`, such as ${{{{ vars.SERVER_DOMAIN }}}}"
@@ -78,7 +82,8 @@ class Workflow:
         properties = {"title": "Deploy", **(place.groupdict() if place else {})}
         write_line(self.stream, annotation("error", visible(message), properties))
         harmless = HarmlessStream(self.stream)
-        for line in in_words_of_inputs(error.hint).splitlines():
+        hint = _NO_KEY if isinstance(error, NoLoginKey) else in_words_of_inputs(error.hint)
+        for line in hint.splitlines():
             write_line(harmless, f"  {visible(line)}")  # type: ignore[arg-type]  # all that it uses
 
     def write(self, variable: str, text: str) -> None:
@@ -96,7 +101,7 @@ class Workflow:
         harmless: Any = HarmlessStream(self.stream)
         if ending.result.status == "planned":
             print_plan(answer, harmless)
-        else:
+        elif ending.result.app:
             print_outcome(answer, harmless, latency_line(ending.probe) if ending.probe else "")
         if ending.result.error is not None:
             self.fail(ending.result.error)

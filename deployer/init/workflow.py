@@ -26,7 +26,7 @@ on:
 
 permissions:
   contents: read
-
+{permissions}
 # One deploy at a time; one that runs is left to its end.
 concurrency:
   group: deploy-{app}
@@ -44,16 +44,18 @@ _DEFAULTS = """\
       run:
         working-directory: {folder}
 """
-# What the runner has built with must not reach the packages of deployer: pipx gives it an environment of its own.
-_UNKNOWN_SETUP = Step("What the build needs and GitHub's runner does not have is to be installed here.")
+# What the runner has built with must not reach the packages of deployer: the action and pipx each see to that.
 _INSTALL = 'pipx install "$REQUIREMENT"'
+_ACTION = re.compile(r"git\+https://github\.com/([\w.-]+/[\w.-]+?)(?:\.git)?@([0-9a-f]{40})")
+_UNKNOWN_SETUP = Step("What the build needs and GitHub's runner does not have is to be installed here.")
 
 
 @dataclass(frozen=True, slots=True)
 class Workflow:
     """``folder`` is the one of deploy.toml in the repository (empty: its top), ``file`` its name where that is unusual.
 
-    ``requirement`` is what pip installs deployer from; ``submodules`` and ``history`` say what the checkout needs;
+    ``requirement`` is what pip installs deployer from: where that is a commit on GitHub, the workflow uses its action
+    instead. ``submodules`` and ``history`` say what the checkout needs;
     ``lacks_setup``: there is a build, and nobody knows what it needs. With ``lends_token``, the server may read the
     repository as long as the job runs. ``minutes`` is how long that may take.
     """
@@ -78,6 +80,7 @@ def render(workflow: Workflow) -> str:
         branch=re.sub(r"\s", " ", workflow.branch),
         pattern=_text(_pattern(workflow.branch)),
         minutes=workflow.minutes,
+        permissions="  deployments: write # to show them on the repository's page\n" if workflow.lends_token else "",
         defaults=_DEFAULTS.format(folder=_text(workflow.folder)) if workflow.folder else "",
         steps="\n".join(line for step in _steps(workflow) for line in _step(step)) + "\n",
     )
@@ -98,10 +101,24 @@ def _steps(workflow: Workflow) -> Iterator[Step]:
     yield from workflow.setup
     if workflow.lacks_setup:
         yield _UNKNOWN_SETUP
+    action = _ACTION.fullmatch(workflow.requirement)
+    if action:
+        yield _deploy_by_action(workflow, f"{action[1]}@{action[2]}")
+        return
     yield Step("Install deployer", run=_INSTALL, variables={"REQUIREMENT": workflow.requirement})
     file = {"DEPLOYER_CONFIG": workflow.file} if workflow.file else {}
     token = {"DEPLOYER_GITHUB_TOKEN": "${{ github.token }}"} if workflow.lends_token else {}
     yield Step("Deploy", run="deployer run", variables={"DEPLOYER_KEY": "${{ secrets.SERVER_KEY }}", **token, **file})
+
+
+def _deploy_by_action(workflow: Workflow, action: str) -> Step:
+    """Its steps run at the top of the repository, whatever the job's default is."""
+    inputs: dict[str, str | int | bool] = {"key": "${{ secrets.SERVER_KEY }}"}
+    if workflow.lends_token:
+        inputs["github-token"] = "${{ github.token }}"
+    if workflow.folder or workflow.file:
+        inputs["config"] = "/".join(part for part in (workflow.folder, workflow.file or "deploy.toml") if part)
+    return Step("Deploy", uses=action, inputs=inputs)
 
 
 def _step(step: Step) -> Iterator[str]:

@@ -10,7 +10,7 @@ import paramiko
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from deployer.errors import InvalidInput
+from deployer.errors import InvalidInput, NoLoginKey
 from deployer.secret import Secret
 from deployer.transports.host_keys import PublicKey
 from deployer.transports.keys import PrivateKey, read_private_key, read_private_key_file
@@ -62,7 +62,7 @@ def login_keys(
             found.append(key)
     if not found:
         reasons = "".join(f"; {reason}" for reason in unusable)
-        raise InvalidInput(
+        raise NoLoginKey(
             f"there is no key to log in with: none configured, none in an SSH agent, none in ~/.ssh{reasons}",
             hint="Put a private key into DEPLOYER_KEY, or name its file by host.key or --key.",
         )

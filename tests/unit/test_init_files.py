@@ -167,6 +167,10 @@ def beside(program: str) -> str:
     return str(found)
 
 
+COMMIT = "0123456789" * 4
+ACTION = f"git+https://github.com/o/deployer.git@{COMMIT}"
+
+
 def workflows(folder: Path) -> Mapping[str, str]:
     """A workflow of every kind of site, and one of a site in a folder of its own, by name."""
     made = {}
@@ -180,6 +184,7 @@ def workflows(folder: Path) -> Mapping[str, str]:
     made["odd"] = Workflow(
         "blog", odd, "deployer==1", folder="a 'b", file="o t.toml", submodules=True, history=True, lacks_setup=True
     )
+    made["action"] = Workflow("blog", "main", ACTION, folder="a b", lends_token=True)
     return {name: workflow.render(each) for name, each in made.items()}
 
 
@@ -231,3 +236,13 @@ def test_a_branchs_name_is_no_pattern(tmp_path: Path) -> None:
     assert "submodules:" in text
     assert "fetch-depth: 0" in text
     assert "# What the build needs" in text
+
+
+def test_a_commit_on_github_is_used_as_an_action(tmp_path: Path) -> None:
+    """Pinned by its whole commit; the file is named, because the job's folder is not the action's."""
+    text = workflows(tmp_path)["action"]
+    assert f"uses: o/deployer@{COMMIT}\n" in text
+    assert 'config: "a b/deploy.toml"\n' in text
+    assert "github-token: ${{ github.token }}\n" in text
+    assert "  deployments: write" in text
+    assert "pipx" not in text
