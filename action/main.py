@@ -31,10 +31,10 @@ def main() -> None:
         packages = tempfile.mkdtemp(prefix="deployer-", dir=os.environ.get("RUNNER_TEMP") or None)
         install(packages, os.environ)
     except KeyboardInterrupt:
-        refuse("interrupted while deployer was being installed; nothing was deployed", code=130)
+        refuse("interrupted while the action was being installed; nothing was deployed", code=130)
     except OSError as error:
-        refuse(f"deployer cannot be installed: {error}")
-    print(f"install: deployer's packages, hashes checked ({time.monotonic() - began:.1f} s)", flush=True)
+        refuse(f"the action cannot be installed: {error}")
+    print(f"install: the action's packages, hashes checked ({time.monotonic() - began:.1f} s)", flush=True)
     # Behind the standard library, and the packages before the checkout: no file beside action.yml is in the way of one.
     sys.path += [packages, str(ROOT)]
     from deployer.action import main as run
@@ -88,7 +88,7 @@ def why(environment: Mapping[str, str]) -> str:
     version = ".".join(map(str, sys.version_info[:2]))
     named = [name for name in (f"PIP_{place}" for place in _PLACES[:4]) if name in environment]
     where = f"; it looks where {', '.join(named)} of this job says" if named else ""
-    return f"deployer's packages could not be installed for Python {version}; pip says why above{where}"
+    return f"the action's packages could not be installed for Python {version}; pip says why above{where}"
 
 
 def refuse(message: str, code: int = 1) -> NoReturn:

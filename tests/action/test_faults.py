@@ -124,7 +124,7 @@ def test_a_runner_without_python(workspace: Workspace, sshd: Sshd, target: Path,
         (tools / name).symlink_to(f"/bin/{name}" if Path(f"/bin/{name}").exists() else f"/usr/bin/{name}")
     code, said = workspace.in_shell(plain(sshd, target), PATH=str(tools))
     assert code == 2
-    assert "::error title=Deploy::deployer needs Python 3.11" in said
+    assert "::error title=Deploy::the action needs Python 3.11" in said
     assert "actions/setup-python" in said
 
 

@@ -41,7 +41,7 @@ def test_a_site_goes_live_again_and_back(workspace: Workspace, sshd: Sshd, nginx
     assert int(second.outputs["bytes-uploaded"]) > 0
     assert float(second.outputs["duration"]) > 0
     assert json.loads(second.outputs["json"])["probe"]["requests"] > 0
-    assert "install: deployer's packages" in second.log
+    assert "install: the action's packages" in second.log
     assert "## [error]no" in second.log
     assert ": :error::no" in second.log
     for line in secrets(sshd)["SERVER_KEY"].splitlines()[1:-1]:
