@@ -18,6 +18,7 @@ from deployer.action.secrecy import secret_in, workflow_file
 from deployer.errors import DeployerError, NoLoginKey
 from deployer.latency import latency_line
 from deployer.reporting import print_outcome, print_plan
+from deployer.reporting.summary import summarise, summarise_findings
 from deployer.reporting.text import visible, write_line
 from deployer.running import Ending
 
@@ -68,12 +69,16 @@ class Workflow:
         answer = ending.answer
         self._tell_log(ending, answer)
         self.write("GITHUB_OUTPUT", output_text(outputs(answer), _delimiter()))
+        shown = answer | {"changes": ending.changes, "error": in_words_of_inputs(str(answer["error"] or ""))}
+        summary = summarise(shown, probe=ending.probe, notes=self.display.notes, output=ending.log.splitlines())
+        self.write("GITHUB_STEP_SUMMARY", summary)
         self._warn_of_withheld(str(answer.get("url") or ""))
 
     def tell_findings(self, app: str, findings: Sequence[Mapping[str, Any]]) -> None:
         """Write what `deployer check` found into outputs and summary."""
         values = {"json": json.dumps({"app": app or None, "checks": findings})}
         self.write("GITHUB_OUTPUT", output_text(values, _delimiter()))
+        self.write("GITHUB_STEP_SUMMARY", summarise_findings(app, findings))
 
     def fail(self, error: DeployerError) -> None:
         """Say in one line what is wrong, as an annotation, and below it what to do."""

@@ -44,6 +44,7 @@ class WorkflowReporter:
         self._lock = threading.RLock()
         self._running: dict[str, str] = {}
         self._open = ""
+        self.notes: list[str] = []
 
     def step_started(self, name: str, summary: str) -> None:
         """Remember the step for its line and its group."""
@@ -73,7 +74,8 @@ class WorkflowReporter:
             self._plain.output(line)
 
     def note(self, text: str) -> None:
-        """Write the text."""
+        """Write the text, and keep it in ``notes``."""
+        self.notes.append(text)
         self._plain.note(text)
 
     def warning(self, text: str) -> None:
