@@ -16,7 +16,7 @@ from bench.cases import BARE_SSH, CASES, LINK_RATE, ROUND_TRIP, Case, checks
 from bench.contenders import DEPLOYER, Contender
 from bench.machine import mood
 from bench.measure import Reading, RunFailed, median, run
-from bench.page import PAGE, write_static
+from bench.page import PAGE, write_part
 from bench.server import address_of, start_server
 from bench.site import Shape, Site
 from tests.relay import Relay
@@ -192,7 +192,7 @@ def main(arguments: list[str]) -> int:
                 print(f"bench: {error}", file=sys.stderr)
                 return 1
     if options.write:
-        write_static("\n".join(text))
+        write_part("bench", "\n".join(text))
     return 0
 
 

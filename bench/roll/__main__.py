@@ -18,7 +18,7 @@ from bench import report
 from bench.cases import ROUND_TRIP
 from bench.machine import Mood, mood
 from bench.measure import RunFailed
-from bench.page import PAGE, write_rolls
+from bench.page import PAGE, write_part
 from bench.roll.contenders import DRAIN, SETTLE, Contender, Deployer, Plain, ScaleUp
 from bench.roll.ground import Application, Ground
 from bench.roll.own import own_time, unchanged
@@ -167,7 +167,7 @@ def main(arguments: Sequence[str]) -> int:
             print(f"bench.roll: {error}", file=sys.stderr)
             return 1
     if options.write:
-        write_rolls("\n".join(text))
+        write_part("bench.roll", "\n".join(text))
     return 0
 
 

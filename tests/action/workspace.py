@@ -23,7 +23,7 @@ from deployer.action.inputs import INPUTS, variable_of
 from tests.conftest import need
 from tests.sshd import Sshd
 
-__all__ = ["SECONDS", "Ran", "Workspace", "login", "secrets"]
+__all__ = ["SECONDS", "USES", "Ran", "Workspace", "login", "secrets"]
 
 ROOT = Path(__file__).resolve().parents[2]
 USES = "./.github/actions/deployer"
@@ -114,14 +114,23 @@ class Workspace:
 
         An input's value may be an expression, such as ``${{ secrets.KEY }}``.
         """
-        act = need("act", "to run the action as GitHub's runner does")
-        steps = [
+        steps: list[dict[str, Any]] = [
             {"uses": "actions/checkout@v4"},
             *({"run": command} for command in before),
             {"id": "deploy", "uses": USES, "with": dict(inputs), "continue-on-error": True},
             {"run": _TOLD, "env": {"RESULTS": str(self.results), **_expressions()}},
         ]
-        job = {"runs-on": "ubuntu-latest", "env": self.environment, "steps": steps}
+        log = self.act(steps, secrets=secrets, event=event)
+        outputs = json.loads((self.results / "outputs.json").read_text("utf-8") or "{}")
+        summary, outcome = ((self.results / name).read_text("utf-8") for name in ("summary.md", "outcome"))
+        return Ran(outcome, log, outputs, summary)
+
+    def act(
+        self, steps: Sequence[Mapping[str, Any]], *, secrets: Mapping[str, str] | None = None, event: str = "push"
+    ) -> str:
+        """Run a workflow of these steps, which has to succeed; its log."""
+        act = need("act", "to run the action as GitHub's runner does")
+        job = {"runs-on": "ubuntu-latest", "env": self.environment, "steps": list(steps)}
         self.write(".github/workflows/deploy.yml", yaml.safe_dump({"on": [event], "jobs": {"deploy": job}}))
         self.commit()
         # Not by variables, which the steps would see: this runner hands its own on to them.
@@ -139,9 +148,7 @@ class Workspace:
             check=False,
         )
         assert done.returncode == 0, done.stdout
-        outputs = json.loads((self.results / "outputs.json").read_text("utf-8") or "{}")
-        summary, outcome = ((self.results / name).read_text("utf-8") for name in ("summary.md", "outcome"))
-        return Ran(outcome, done.stdout, outputs, summary)
+        return done.stdout
 
     def outside(self) -> dict[str, str]:
         """The runner's own environment: a home of its own, and none of what the tests themselves were given."""
