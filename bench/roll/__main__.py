@@ -32,6 +32,8 @@ __all__ = ["main"]
 ABRUPT = Application("dies at once on SIGTERM", "")
 WARMING = Application("answers 503 for its first 3 s", "warming")
 GRACEFUL = Application("stops gracefully", "graceful")
+UNLIMITED = 12
+"""Rolls of those that nothing is promised for: what they lose shows soon."""
 SECTIONS = ("files", "dns", "labels", "own")
 
 
@@ -115,7 +117,10 @@ class Bench:
         for section, contender, application, limit in table:
             if section in self._options.only:
                 print(f"{contender.name}, {application.title}", file=sys.stderr)
-                yield measure(self._ground, contender, application, self._options.rolls, limit)
+                rolls = self._options.rolls
+                yield measure(
+                    self._ground, contender, application, min(rolls, UNLIMITED) if limit is None else rolls, limit
+                )
 
 
 def introduction(rolls: int, before: Mood) -> str:
@@ -126,8 +131,8 @@ def introduction(rolls: int, before: Mood) -> str:
 
 Written by `python -m bench.roll --write`; every number comes from the same run.
 
-- {rolls} rolls of one container, one right after the other, behind Traefik 3 in a container, while `wrk` asks as fast
-  as it is answered, on these connections in turn: {patterns}.
+- {rolls} rolls of one container ({min(rolls, UNLIMITED)} where there is no target), one right after the other, behind
+  Traefik 3 in a container, while `wrk` asks as fast as it is answered, on these connections in turn: {patterns}.
 - Beside it, one answer that takes 5 s is always on its way. A failed request is one that got another status than 200,
   another body than was posted, or no whole answer.
 - deployer comes over SSH with {ROUND_TRIP * 1e3:.0f} ms round trip, and drains for {DRAIN} s and settles for {SETTLE} s.
@@ -140,7 +145,7 @@ Written by `python -m bench.roll --write`; every number comes from the same run.
 
 def _options(arguments: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench.roll", description=__doc__)
-    parser.add_argument("--rolls", type=int, default=30, help="rolls of each contender and application (default: 30)")
+    parser.add_argument("--rolls", type=int, default=30, help="rolls of each that has a target (default: 30)")
     parser.add_argument("--only", nargs="+", choices=SECTIONS, default=SECTIONS, help="only these (default: all)")
     parser.add_argument("--write", action="store_true", help=f"write the lower part of {PAGE.name}")
     return parser.parse_args(arguments)

@@ -79,7 +79,13 @@ def read_inputs(environment: Mapping[str, str]) -> Inputs:
     given = {name: text for name, text in given.items() if text.strip()}
     command, dry = _command(given), _is_true(given, "dry-run")
     _check_combination(given, command, dry=dry)
-    variables = {name: value for name, value in environment.items() if not name.startswith(_PREFIX)}
+    # Some runners hand inputs over by names of their own as well, secrets and all.
+    foreign = {f"INPUT-{name.upper()}" for name in INPUTS}
+    variables = {
+        name: value
+        for name, value in environment.items()
+        if not name.startswith(_PREFIX) and name.replace("_", "-") not in foreign
+    }
     variables |= {f"DEPLOYER_{_SETTINGS[name]}": text for name, text in _settings(given).items()}
     return Inputs(command, given.get("release", "").strip(), dry, given.get("config", "").strip(), variables)
 

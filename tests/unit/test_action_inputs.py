@@ -55,6 +55,12 @@ def test_nothing_given_is_a_run_with_what_the_job_says() -> None:
     assert inputs.variables == {"DEPLOYER_DRAIN": "3", "HOME": "/home/me"}
 
 
+def test_inputs_reach_no_child_by_another_name() -> None:
+    """Some runners also set INPUT_NAME, with or without the hyphen."""
+    inputs = read({"INPUT_KEY": "secret", "INPUT_HOST-KEY": "x", "INPUT_GITHUB_TOKEN": "secret", "INPUT_OTHER": "y"})
+    assert inputs.variables == {"INPUT_OTHER": "y"}
+
+
 def test_an_input_beats_the_jobs_variable() -> None:
     """What is said closest counts."""
     assert read({"DEPLOYER_APP": "a"}, app="b").variables["DEPLOYER_APP"] == "b"
