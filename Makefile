@@ -67,7 +67,7 @@ schema: $(VENV)/.dev ## write the configuration's schema and reference anew from
 	@$(VENV)/bin/python -m deployer.config
 
 lock: ## pin the newest versions in requirements/*.txt (needs uv)
-	@for name in runtime receiver dev; do \
+	@for name in runtime receiver action dev; do \
 		(cd requirements && $(UV) pip compile --quiet --upgrade --generate-hashes --universal --python-version 3.11 \
 			--no-header --no-emit-index-url --no-emit-find-links $$name.in --output-file $$name.txt) || exit 1; \
 	done

@@ -16,8 +16,9 @@ import pytest
 from deployer import __version__
 
 ROOT = Path(__file__).resolve().parents[2]
-LOCKS = ["runtime", "receiver", "dev"]
-RECEIVER_LIBRARIES = ("flask", "gunicorn", "prometheus_client", "sqlalchemy")
+LOCKS = ["runtime", "receiver", "action", "dev"]
+ONLY_FOR_TERMINALS = {"rich"}
+OTHERS_LIBRARIES = ("flask", "gunicorn", "prometheus_client", "sqlalchemy", "github")
 PINNED = re.compile(r"^(?P<name>[a-z0-9._-]+)==(?P<version>\S+)", re.MULTILINE)
 
 
@@ -87,6 +88,7 @@ def test_lock_files_pin_what_the_project_wants() -> None:
     extras = content["optional-dependencies"]
     assert isinstance(extras, dict)
     assert names(extras["receiver"]) == wanted("receiver")
+    assert names(extras["github"]) | wanted("runtime") - ONLY_FOR_TERMINALS == wanted("action")
     for name in LOCKS:
         assert wanted(name) <= {match["name"] for match in PINNED.finditer(lock(name))}
 
@@ -104,13 +106,20 @@ def test_locks_agree_with_each_other() -> None:
     """The tests run on the same versions as the runtime: a larger lock holds the smaller one's pins."""
     pins = {name: {match.group() for match in PINNED.finditer(lock(name))} for name in LOCKS}
     assert pins["runtime"] <= pins["receiver"] <= pins["dev"]
+    assert pins["action"] <= pins["dev"]
+
+
+def test_action_needs_nothing_that_its_lock_leaves_out() -> None:
+    """What the action's program imports is loaded where Rich is not installed."""
+    program = "import sys; sys.modules['rich'] = None; import deployer.action, deployer.running, deployer.checking"
+    subprocess.run([sys.executable, "-c", program], cwd=ROOT, check=True, capture_output=True, timeout=60)
 
 
 def test_engine_loads_without_the_receivers_libraries() -> None:
-    """Every module of deployer can be imported where Flask and its companions are not installed."""
+    """Every module of deployer can be imported where Flask and its companions, or PyGithub, are not installed."""
     program = f"""
 import importlib, pkgutil, sys
-for name in {RECEIVER_LIBRARIES!r}:
+for name in {OTHERS_LIBRARIES!r}:
     sys.modules[name] = None
 import deployer
 for module in pkgutil.walk_packages(deployer.__path__, "deployer."):
