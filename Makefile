@@ -28,7 +28,7 @@ demo: $(VENV)/.runtime ## see it work: real deploys to a throw-away server on th
 demo-docker: $(VENV)/.dev ## the same with Traefik, nginx and a service in containers, under load (needs Docker)
 	@$(VENV)/bin/python -m demo.docker
 
-test: lint ## everything that CI runs: lint and all tests
+test: lint $(VENV)/.node ## everything that CI runs: lint and all tests
 	@$(VENV)/bin/python -m pytest -n 4 --dist worksteal $(PYTEST_OPTIONS)
 
 test-fast: $(VENV)/.dev ## the tests that take less than a minute
@@ -80,6 +80,15 @@ clean: ## take away what the other targets made
 $(VENV)/.runtime: requirements/runtime.txt requirements/install
 	@requirements/install $(VENV) requirements/runtime.txt
 	@touch $@
+
+# GitHub's published description of its API, and a server that holds requests to it. Without npm, their tests are skipped.
+$(VENV)/.node: tests/node/package.json | $(VENV)/.dev
+	@if command -v npm >/dev/null; then \
+		echo "Setting up $(VENV)/node from $<" >&2; \
+		rm -rf $(VENV)/node && mkdir $(VENV)/node && cp $< $(VENV)/node && \
+		npm install --prefix $(VENV)/node --loglevel=error --ignore-scripts --omit=optional --no-package-lock --no-audit --no-fund >&2 && \
+		rm -rf $(VENV)/node/node_modules/@octokit/openapi/generated/gh* && touch $@; \
+	else echo "npm is missing: what needs GitHub's API description is skipped" >&2; fi
 
 # The development lock holds the same versions of what the runtime needs.
 $(VENV)/.dev: requirements/dev.txt requirements/install pyproject.toml
