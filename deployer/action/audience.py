@@ -7,17 +7,20 @@ import json
 import re
 import secrets
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TextIO
 
 from deployer.action.commands import annotation, output_text
 from deployer.action.inputs import in_words_of_inputs, variable_of
 from deployer.action.log import HarmlessStream, WorkflowReporter
+from deployer.action.records import description_of, outcome_of
 from deployer.action.secrecy import secret_in, workflow_file
+from deployer.deploy import Result
 from deployer.errors import DeployerError, NoLoginKey
 from deployer.latency import latency_line
 from deployer.reporting import print_outcome, print_plan
+from deployer.reporting.github import DeploymentRecord, Subject
 from deployer.reporting.summary import summarise, summarise_findings
 from deployer.reporting.text import visible, write_line
 from deployer.running import Ending
@@ -63,6 +66,8 @@ class Workflow:
     stream: TextIO
     environment: Mapping[str, str]
     display: WorkflowReporter
+    _subject: Subject | None = None
+    _begun: DeploymentRecord | None = None
 
     def tell(self, ending: Ending) -> None:
         """Write the end into the log, the outputs and the summary. Whatever fails there is no more than a warning."""
@@ -73,6 +78,21 @@ class Workflow:
         summary = summarise(shown, probe=ending.probe, notes=self.display.notes, output=ending.log.splitlines())
         self.write("GITHUB_STEP_SUMMARY", summary)
         self._warn_of_withheld(str(answer.get("url") or ""))
+        self._end_record(ending.result)
+
+    def record(self, subject: Subject | None, *, begin: bool) -> None:
+        """Have GitHub's own record kept, from now on or at the end; without a subject there is none."""
+        self._subject = subject
+        if subject is not None and begin:
+            self._begun = DeploymentRecord(subject)
+            self._begun.begin()
+
+    def _end_record(self, result: Result) -> None:
+        if self._subject is None:
+            return
+        record = self._begun or DeploymentRecord(replace(self._subject, ref=result.commit or self._subject.ref))
+        if warning := record.end(outcome_of(result.error), result.url, description_of(result)):
+            self.display.warning(warning)
 
     def tell_findings(self, app: str, findings: Sequence[Mapping[str, Any]]) -> None:
         """Write what `deployer check` found into outputs and summary."""

@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import sys
 import traceback
-from collections.abc import Mapping, MutableMapping
+from collections.abc import Callable, Mapping, MutableMapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import NoReturn, TextIO
 
@@ -14,6 +15,7 @@ from deployer.action.audience import Workflow
 from deployer.action.commands import masks
 from deployer.action.inputs import SECRETS, Inputs, read_inputs, variable_of
 from deployer.action.log import HarmlessStream, WorkflowReporter
+from deployer.action.records import subject_of
 from deployer.child import without_secrets
 from deployer.config import Config, Secrets, find, load, load_secrets
 from deployer.deploy import Result
@@ -32,6 +34,7 @@ class _Invocation:
 
     inputs: Inputs
     verbose: bool
+    loaded: Callable[[Config, Secrets], None]
     json: bool = False
     quiet: bool = False
 
@@ -43,7 +46,9 @@ class _Invocation:
         here, variables = Path.cwd(), self.inputs.variables
         file = Path(self.file) if self.file else find(here)
         config = load(file, environment="", flags={}, variables=variables, directory=here)
-        return config, load_secrets(variables)
+        secrets = load_secrets(variables)
+        self.loaded(config, secrets)
+        return config, secrets
 
 
 def main() -> NoReturn:
@@ -62,7 +67,7 @@ def perform(environment: MutableMapping[str, str], stream: TextIO) -> int:
     try:
         inputs = read_inputs(environment)
         _replace(environment, without_secrets(inputs.variables))
-        return _carry_out(_Invocation(inputs, verbose), audience)
+        return _carry_out(_Invocation(inputs, verbose, partial(_record, inputs, audience)), audience)
     except DeployerError as error:
         return _failed(audience, error)
     except KeyboardInterrupt:
@@ -79,6 +84,12 @@ def _replace(environment: MutableMapping[str, str], variables: Mapping[str, str]
     for name in set(environment) - set(variables):
         del environment[name]
     environment.update(variables)
+
+
+def _record(inputs: Inputs, audience: Workflow, config: Config, secrets: Secrets) -> None:
+    """Which commit a rollback leads to is known only when it has ended: its record is made then."""
+    if inputs.command in {"run", "rollback"} and not inputs.dry:
+        audience.record(subject_of(config, secrets, audience.environment), begin=inputs.command == "run")
 
 
 def _carry_out(invocation: _Invocation, audience: Workflow) -> int:
