@@ -20,7 +20,7 @@ from tests.roots import traefik_program
 
 __all__ = ["Load", "Traefik", "backend"]
 
-START_SECONDS = 15.0
+START_SECONDS = 60.0
 POLL_SECONDS = 0.02
 
 
@@ -56,13 +56,13 @@ class Traefik:
     def servers(self, service: str) -> list[str]:
         """The servers of a service, as the API names them; none while there is no such service."""
         try:
-            with urlopen(f"{self.api}/api/http/services/{service}@file", timeout=5) as answer:
+            with urlopen(f"{self.api}/api/http/services/{service}@file", timeout=15) as answer:
                 found: dict[str, Any] = json.load(answer)
         except HTTPError:
             return []
         return [server["url"] for server in found["loadBalancer"].get("servers", [])]
 
-    def wait_for(self, service: str, *servers: str, seconds: float = 10) -> None:
+    def wait_for(self, service: str, *servers: str, seconds: float = 30) -> None:
         """Wait until the service has exactly these servers; raises AssertionError."""
         deadline = time.monotonic() + seconds
         while (found := self.servers(service)) != list(servers):
@@ -182,16 +182,16 @@ class Load:
     ) -> None:
         self._ended.set()
         for thread in self._threads:
-            thread.join(10)
+            thread.join(15)
 
-    def wait_for(self, reached: Callable[[], bool], seconds: float = 10) -> None:
+    def wait_for(self, reached: Callable[[], bool], seconds: float = 60) -> None:
         """Go on until ``reached``, for so long at most."""
         deadline = time.monotonic() + seconds
         while not reached() and time.monotonic() < deadline:
             time.sleep(POLL_SECONDS)
 
     def _visit(self) -> None:
-        connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=5)
+        connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=15)
         while not self._ended.is_set():
             try:
                 connection.request("GET", self._path)

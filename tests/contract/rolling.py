@@ -68,7 +68,7 @@ class Rolled:
     settle: float = 0.5
     path: str = "/"
     host: str = "blog.test"
-    patience: float = 15
+    patience: float = 60
     replicas: int = 1
     name: str = "blog"
     port: int = 80
@@ -119,7 +119,9 @@ class Project:
         if not self.checkout.exists():
             self._make()
         shutil.rmtree(self.folder / ".deployer", ignore_errors=True)
-        self.own_file.write_text(OWN)
+        saved = self.folder / "saved"
+        saved.write_text(OWN)
+        saved.replace(self.own_file)  # Traefik must not read half of it
         self.write(replicas=replicas, behaviour=behaviour, restart=restart)
         self.build("app:1")
         self.engine.compose(self.checkout, "up", "--detach")
@@ -154,12 +156,12 @@ class Project:
         run = ("run", "--detach", "--name=traefik", "--restart=always", "--network=proxy", published, mount)
         self.engine.docker(*run, "traefik:v3", *options, "--global.checknewversion=false")
 
-    def wait(self, version: str = "", seconds: float = 20) -> None:
+    def wait(self, version: str = "", seconds: float = 60) -> None:
         """Wait until visitors get their answers, and always those of this version."""
         deadline, good = time.monotonic() + seconds, 0
         while good < 3:
             assert time.monotonic() < deadline, "the site does not answer"
-            with contextlib.suppress(OSError), urlopen(self.url, timeout=2) as answer:
+            with contextlib.suppress(OSError), urlopen(self.url, timeout=10) as answer:
                 good = good + 1 if answer.read().decode().strip() in {version, *([] if version else "12")} else 0
                 continue
             time.sleep(0.05)
@@ -188,7 +190,7 @@ class Project:
             found = read_directory(reply)
             assert found is not None
             template = make_template(found, "blog", (("blog", 80),), own_services(found, "blog"))
-            session.perform(requests.proxy("deployer-blog.yml", self.api, "", 10, Text(lambda: template)))
+            session.perform(requests.proxy("deployer-blog.yml", self.api, "", 30, Text(lambda: template)))
         return session
 
     def start(self, session: Conversation, how: Rolled) -> Reply:

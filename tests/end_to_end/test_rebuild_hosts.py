@@ -15,7 +15,7 @@ from tests.end_to_end.repository import git
 from tests.engine import Engine, engine_for_tests
 from tests.sshd import sshd_for_tests
 
-pytestmark = [pytest.mark.timeout(180), pytest.mark.slow]
+pytestmark = [pytest.mark.timeout(300), pytest.mark.slow]
 
 
 @pytest.fixture(autouse=True)
@@ -76,7 +76,7 @@ def test_several_hosts_one_after_the_other(engine: Engine, engine_beside: Engine
         first.rebuild["path"] = "server/blog"
         first.settings["health"] |= {"url": "http://blog.test/", "contains": "1"}
         assert first.deploy()["hosts"]
-        first.settings["health"] = {"url": "http://blog.test/gate", "timeout": 2}
+        first.settings["health"] = {"url": "http://blog.test/gate", "timeout": 10}
         first.commit("2")
         ended = first.run()
         ended.failed(5, "health gate")

@@ -17,7 +17,7 @@ from tests.engine import Engine
 from tests.load import Load
 from tests.sshd import Sshd, sshd_for_tests
 
-pytestmark = [pytest.mark.timeout(120), pytest.mark.slow]
+pytestmark = [pytest.mark.timeout(300), pytest.mark.slow]
 
 EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "blog-site" / "blog"
 SECRET = "hush4711hush"
