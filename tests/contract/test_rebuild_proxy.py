@@ -69,9 +69,9 @@ class Host:
     def own(self) -> Path:
         return self.directory / "deployer-blog.yml"
 
-    def open(self) -> Conversation:
+    def open(self, *, patience: float = 60) -> Conversation:
         (self.folder / "checkout").mkdir(exist_ok=True)
-        session = Conversation(open_channel(20), _program(), "local")
+        session = Conversation(open_channel(patience), _program(), "local")
         self.sessions.append(session)
         site = requests.site("blog", str(self.folder / "checkout"), os.urandom(6).hex(), "test")
         session.perform(site, requests.lock(20, "test"))
@@ -258,6 +258,16 @@ def test_an_api_that_is_down_is_told(proxied: Host) -> None:
     proxied.serve(SERVICE, OLD)
     with pytest.raises(DeployFailed, match=r"API does not answer at http://127\.0\.0\.1:9 on the host"):
         proxied.acknowledge("1")
+
+
+def test_a_client_waits_as_long_as_traefik_may_take(proxied: Host) -> None:
+    """The host shows that it is alive meanwhile, however short the client's patience with a silent one is."""
+    proxied.api = "http://127.0.0.1:9"
+    proxied.open(patience=4)
+    proxied.hand_over((SERVICE, 8000))
+    proxied.serve(SERVICE, OLD)
+    with pytest.raises(DeployFailed, match="API does not answer"):
+        proxied.acknowledge("9")
 
 
 def test_the_entry_point_acknowledges_where_the_api_does_not(proxied: Host, traefik: Traefik) -> None:

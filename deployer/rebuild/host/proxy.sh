@@ -286,6 +286,8 @@ proxy_acknowledge() { # [SECONDS]: true when Traefik serves what proxy_point wro
         ours
         { [ ! "$held" ] || true >"$work/lease"; } 2>/dev/null
         uptime
+        # The client gives a host up that says nothing for long. One that is gone is noticed by the next step.
+        [ "$up" = "$renewed" ] || tick || true
         renewed=$up proxy_asked=$((proxy_asked + 1))
     done
     set -- "$state"/roll/serve.*
