@@ -21,10 +21,11 @@ _ENDS = {
 
 
 def releases(reply: Reply) -> list[dict[str, Any]]:
-    """The kept releases, newest first: ``{release, commit, files, bytes, deployed_at, live, state, lost}``.
+    """The kept releases, newest first: ``{release, commit, files, bytes, deployed_at, live, state, images, lost}``.
 
-    ``state`` is live, kept, failed (its gate), damaged (changed since it was built) or incomplete: it has ``lost`` the
-    images of these services. What a strategy does not have is null, or empty.
+    ``state`` is live, kept, failed (its gate), damaged (changed since it was built) or incomplete: of its ``images``
+    (Docker's ids by service), those of the services in ``lost`` are gone. What a strategy does not have is null or
+    missing.
     """
     live = reply.text("live")
     switched = {
@@ -37,6 +38,7 @@ def releases(reply: Reply) -> list[dict[str, Any]]:
 
 def _release(reply: Reply, name: str, live: str, switched: str) -> dict[str, Any]:
     damaged, failed = (reply.text(f"{name}.{flag}") == "yes" for flag in ("damaged", "failed"))
+    images = dict(text.split(" ", 1) for text in reply.every(f"{name}.image"))
     lost = [*dict.fromkeys(reply.every(f"{name}.lost"))]
     live_state = "live" if name == live else "failed" if failed else "incomplete" if lost else "kept"
     return {
@@ -47,7 +49,7 @@ def _release(reply: Reply, name: str, live: str, switched: str) -> dict[str, Any
         "deployed_at": switched,
         "live": name == live,
         "state": "damaged" if damaged else live_state,
-    } | ({"lost": lost} if lost else {})
+    } | {key: found for key, found in (("images", images), ("lost", lost)) if found}
 
 
 def _count(reply: Reply, name: str) -> int | None:
@@ -89,6 +91,7 @@ def _last(group: tuple[Event, ...], *, running: bool) -> dict[str, Any]:
         "at": group[0].time,
         "by": next((event.details["by"] for event in group if "by" in event.details), ""),
         "error": failures[-1].details.get("why", "") if failures else "",
+        "step": failures[-1].step if failures else "",
     }
 
 

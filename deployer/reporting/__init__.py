@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from deployer.reporting.findings import print_finding, print_sum
 from deployer.reporting.plain import Display, PlainReporter, RecordingReporter, choose
+from deployer.reporting.plans import print_plan
 from deployer.reporting.results import (
     print_error,
     print_host,
     print_logs,
     print_outcome,
-    print_plan,
     print_releases,
     print_status,
     print_unseen,

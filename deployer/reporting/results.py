@@ -6,7 +6,6 @@ safe for its line. Times are texts, printed as given.
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TextIO
 
@@ -19,6 +18,7 @@ from deployer.reporting.text import (
     table,
     visible,
     write_line,
+    write_lines,
 )
 
 __all__ = [
@@ -26,7 +26,6 @@ __all__ = [
     "print_host",
     "print_logs",
     "print_outcome",
-    "print_plan",
     "print_releases",
     "print_status",
     "print_unseen",
@@ -34,9 +33,6 @@ __all__ = [
 
 Facts = Mapping[str, Any]
 STEPS_IN_LINE = 6
-
-_SIGNS = {"add": "+", "change": "~", "remove": "-", "move": ">"}
-_TALLY = {"add": "to add", "change": "to change", "remove": "to remove", "move": "to move"}
 
 
 def print_error(error: DeployerError, stream: TextIO) -> None:
@@ -132,10 +128,14 @@ def print_unseen(stream: TextIO) -> None:
 
 
 def print_releases(releases: Sequence[Facts], stream: TextIO) -> None:
-    """The kept releases: ``release, commit, files, bytes, deployed_at, live, state``; the live one has an arrow."""
+    """The kept releases: ``release, commit, deployed_at, live, state``; the live one has an arrow.
+
+    Static ones have ``files`` and ``bytes``, rebuilt ones ``images`` (ids by service), of which some may be ``lost``.
+    """
     if not releases:
         write_line(stream, "no releases yet")
         return
+    rebuilt = any(release.get("images") for release in releases)
     rows = [
         (
             "→" if release.get("live") else "",
@@ -143,19 +143,30 @@ def print_releases(releases: Sequence[Facts], stream: TextIO) -> None:
             "live" if release.get("live") and not release.get("state") else str(release.get("state") or ""),
             str(release.get("deployed_at") or ""),
             str(release.get("commit") or "")[:12],
-            _optional("{:,}".format, release.get("files")),
-            _optional(format_bytes, release.get("bytes")),
+            *((_images(release),) if rebuilt else _size(release)),
         )
         for release in releases
     ]
-    header = ("", "release", "state", "deployed", "commit", "files", "size")
-    _lines(stream, table(rows, header=header, right=(5, 6)))
+    contents = ("images",) if rebuilt else ("files", "size")
+    header = ("", "release", "state", "deployed", "commit", *contents)
+    write_lines(stream, table(rows, header=header, right=() if rebuilt else (5, 6)))
+
+
+def _size(release: Facts) -> tuple[str, str]:
+    return _optional("{:,}".format, release.get("files")), _optional(format_bytes, release.get("bytes"))
+
+
+def _images(release: Facts) -> str:
+    """``blog 0139b556d3d5``, or ``blog (gone)``, of each service."""
+    shown = {name: str(image).removeprefix("sha256:")[:12] for name, image in (release.get("images") or {}).items()}
+    shown |= dict.fromkeys(release.get("lost") or (), "(gone)")
+    return ", ".join(f"{name} {image}" for name, image in shown.items())
 
 
 def print_status(status: Facts, stream: TextIO) -> None:
     """One app on one host.
 
-    Keys: ``app, target, live_release, commit, last_deploy {release, status, at, by, duration_seconds, error}, lock
+    Keys: ``app, target, live_release, commit, last_deploy {release, status, at, by, duration_seconds, error, step}, lock
     {held, owner, since, stale}, free_bytes, health {ok, url, status, milliseconds, error}, interrupted`` (a text, or
     empty). ``by`` and ``owner`` say who, and since when.
     """
@@ -175,10 +186,16 @@ def print_status(status: Facts, stream: TextIO) -> None:
 
 def _last_deploy(deploy: Facts) -> str:
     when = f"by {deploy['by']}" if deploy.get("by") else deploy.get("at")
-    parts = [deploy.get("release"), deploy.get("status"), deploy.get("error"), when]
+    parts = [deploy.get("release"), deploy.get("status"), _reason(deploy), when]
     if deploy.get("duration_seconds") is not None:
         parts.append(format_duration(deploy["duration_seconds"]))
     return ", ".join(str(part) for part in parts if part)
+
+
+def _reason(deploy: Facts) -> str:
+    """``signal in build``; the word that is the status already is not repeated."""
+    why = "" if deploy.get("error") == deploy.get("status") else str(deploy.get("error") or "")
+    return f"{why} in {deploy['step']}".strip() if deploy.get("step") else why
 
 
 def _lock(lock: Facts) -> str:
@@ -201,38 +218,6 @@ def _health(health: Facts) -> str:
     return ", ".join(parts)
 
 
-def print_plan(plan: Facts, stream: TextIO) -> None:
-    """What a run would do: each file, the sums, the steps, the warnings.
-
-    Keys: ``changes [{action: add|change|remove|move, path, bytes, from}], steps [{name, summary, effect}], warnings``;
-    ``from`` is where a moved file is now, ``host`` (of several) where it changes.
-    """
-    changes: Sequence[Facts] = plan.get("changes") or []
-    for host, those in itertools.groupby(changes, key=lambda change: change.get("host")):
-        if host:
-            print_host(str(host), stream)
-        _lines(stream, (_change(change) for change in those))
-    counts = [(sum(change.get("action") == action for change in changes), text) for action, text in _TALLY.items()]
-    tally = ", ".join(f"{count:,} {text}" for count, text in counts if count)
-    sent = sum(change.get("bytes") or 0 for change in changes if change.get("action") in ("add", "change"))
-    write_line(stream, f"{tally} ({format_bytes(sent)} of new contents)" if tally else "no file changes")
-    steps: Sequence[Facts] = plan.get("steps") or []
-    if steps:
-        write_line(stream, "")
-        rows = [[str(step.get(key) or "") for key in ("name", "effect", "summary")] for step in steps]
-        _lines(stream, table(rows, header=("step", "effect", "what")))
-    for warning in plan.get("warnings") or []:
-        write_line(stream, colored("warning:", "yellow", stream) + f" {visible(str(warning))}")
-
-
-def _change(change: Facts) -> str:
-    action = str(change.get("action"))
-    path = visible(str(change.get("path", "")))
-    source = f" (from {visible(str(change['from']))})" if change.get("from") else ""
-    size = f"  {format_bytes(change['bytes'])}" if change.get("bytes") is not None and action != "remove" else ""
-    return f"{_SIGNS.get(action, '?')} {path}{source}{size}"
-
-
 def print_logs(logs: Facts, stream: TextIO) -> None:
     """The journal and the output of one deploy.
 
@@ -241,11 +226,11 @@ def print_logs(logs: Facts, stream: TextIO) -> None:
     """
     write_line(stream, colored(visible(f"release {logs.get('release') or 'unknown'}"), "bold", stream))
     journal: Sequence[Facts] = logs.get("journal") or []
-    _lines(stream, ("  " + line for line in table([_journal_line(line, logs.get("release")) for line in journal])))
+    write_lines(stream, ("  " + line for line in table([_journal_line(line, logs.get("release")) for line in journal])))
     output = str(logs.get("output") or "")
     if output:
         write_line(stream, "")
-        _lines(stream, (visible(line.expandtabs()) for line in output.rstrip("\n").split("\n")))
+        write_lines(stream, (visible(line.expandtabs()) for line in output.rstrip("\n").split("\n")))
 
 
 def _journal_line(line: Facts, release: object) -> list[str]:
@@ -266,9 +251,4 @@ def _counted(count: int, what: str) -> str:
 
 
 def _rows(stream: TextIO, rows: Iterable[Sequence[str]]) -> None:
-    _lines(stream, ("  " + line for line in table(rows)))
-
-
-def _lines(stream: TextIO, lines: Iterable[str]) -> None:
-    for line in lines:
-        write_line(stream, line)
+    write_lines(stream, ("  " + line for line in table(rows)))

@@ -18,6 +18,7 @@ __all__ = [
     "visible",
     "width",
     "write_line",
+    "write_lines",
 ]
 
 _SIZES = ("kB", "MB", "GB", "TB", "PB")
@@ -143,3 +144,9 @@ def write_line(stream: TextIO, line: str) -> None:
     with contextlib.suppress(OSError, ValueError):
         stream.write(safe + "\n")
         stream.flush()
+
+
+def write_lines(stream: TextIO, lines: Iterable[str]) -> None:
+    """Write several lines at once, as ``write_line`` writes each."""
+    for line in lines:
+        write_line(stream, line)

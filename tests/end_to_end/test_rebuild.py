@@ -65,6 +65,36 @@ def test_what_the_build_prints_is_shown_and_kept(live: Project) -> None:
     assert "building two" in live.answer("logs")["output"]
 
 
+def test_the_journal_has_a_line_for_each_step(live: Project) -> None:
+    """What was done is there in its order, and where a deploy failed is told by the step's name."""
+    live.rebuild.update({"before_up": "true", "after_up": "true"})
+    live.commit("two")
+    live.deploy()
+    assert journal(live) == [
+        "lock taken",
+        "begin begin",
+        "fetch done",
+        "build done",
+        "before_up done",
+        "switch begin",
+        "after_up done",
+        "switch done",
+        "done confirmed",
+    ]
+    live.command("rollback")
+    assert journal(live)[-5:] == ["checkout done", "build done", "switch begin", "switch done", "done confirmed"]
+    live.commit("three", build="exit 3")
+    live.run().failed(1)
+    assert journal(live)[-3:] == ["fetch done", "switch undone", "build failed"]
+    assert live.answer("status")["last_deploy"]["step"] == "build"
+    assert "undone, failed in build" in live.command("status").out
+
+
+def journal(project: Project) -> list[str]:
+    """Step and state of each line of the last deploy."""
+    return [f"{line['step']} {line['state']}" for line in project.answer("logs")["journal"]]
+
+
 def test_a_failing_build_changes_nothing(live: Project) -> None:
     """Exit code 1, its last lines in the error; commit and version are those of before; its output stays on the host."""
     before = live.head

@@ -136,6 +136,20 @@ def test_releases() -> None:
     assert printed(print_releases, []) == "no releases yet\n"
 
 
+def test_releases_of_a_rebuild() -> None:
+    """Each service's image, by the beginning of its id; of what somebody has pruned, that it is gone."""
+    new, old = f"sha256:{'a' * 64}", f"sha256:{'b' * 64}"
+    releases = [
+        {"release": "r2", "live": True, "commit": "abc", "deployed_at": "19:03", "images": {"blog": new, "db": old}},
+        {"release": "r1", "commit": "def", "state": "incomplete", "images": {"blog": old, "db": old}, "lost": ["blog"]},
+    ]
+    assert printed(print_releases, releases).splitlines() == [
+        "   release  state       deployed  commit  images",
+        "→  r2       live        19:03     abc     blog aaaaaaaaaaaa, db bbbbbbbbbbbb",
+        "   r1       incomplete            def     blog (gone), db bbbbbbbbbbbb",
+    ]
+
+
 def test_status() -> None:
     """Everything that is known, one fact a line; a held lock names its owner and says whether it is stale."""
     status = {
@@ -194,6 +208,35 @@ def test_plan() -> None:
         "warning: a gap of 1.6 ms",
     ]
     assert printed(print_plan, {}) == "no file changes\n"
+
+
+def test_plan_of_a_rebuild() -> None:
+    """Which commit takes the place of which release; without steps, that there is nothing to do."""
+    plan = {"strategy": "rebuild", "commit": "7f247f9", "release": "r2", "previous_release": "r1"}
+    steps = [{"name": "build", "summary": "make build", "effect": "write"}]
+    assert printed(print_plan, plan | {"steps": steps}).splitlines() == [
+        "commit 7f247f9 in place of r1",
+        "",
+        "step   effect  what",
+        "build  write   make build",
+    ]
+    first = printed(print_plan, plan | {"previous_release": None, "steps": steps})
+    assert first.startswith("commit 7f247f9 in place of nothing\n")
+    assert printed(print_plan, plan | {"release": "r1", "steps": []}) == "nothing to do: r1 is live\n"
+
+
+@pytest.mark.parametrize(
+    ("deploy", "said"),
+    [
+        ({"status": "undone", "error": "signal", "step": "build"}, "r2, undone, signal in build"),
+        ({"status": "failed", "error": "failed", "step": "fetch"}, "r2, failed, in fetch"),
+        ({"status": "deployed", "error": "", "step": ""}, "r2, deployed"),
+    ],
+)
+def test_status_says_where_a_deploy_ended(deploy: dict[str, Any], said: str) -> None:
+    """The step in which it failed, and why in a word."""
+    lines = printed(print_status, {"app": "a", "last_deploy": {"release": "r2"} | deploy}).splitlines()
+    assert f"  last deploy  {said}" in lines
 
 
 def test_logs() -> None:

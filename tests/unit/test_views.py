@@ -76,6 +76,14 @@ def test_releases_are_listed_newest_first() -> None:
     ]
 
 
+def test_a_rebuilt_release_has_images() -> None:
+    """By service, and of which Docker has lost some: then it is incomplete."""
+    images = {f"{A}.image": ["blog sha256:11", "db sha256:22"]}
+    (found,) = releases(reply(deployed("1", A), record=[A], **about(A, commit="aaaaaaa", lost="db"), **images))
+    assert (found["state"], found["lost"]) == ("incomplete", ["db"])
+    assert found["images"] == {"blog": "sha256:11", "db": "sha256:22"}
+
+
 def test_a_release_is_failed_or_damaged_before_anything_else() -> None:
     """What failed its gate, and what somebody wrote into, is told; damage counts even for the live one."""
     facts = about(A, damaged="yes", failed="yes") | about(B, failed="yes") | about(C, damaged="yes")
@@ -115,6 +123,7 @@ def test_status_of_a_good_deploy(config: Config) -> None:
             "at": "2026-11-22T19:02:00Z",
             "by": "user 2",
             "error": "",
+            "step": "",
         },
         "lock": {"held": False, "owner": "", "stale": False},
         "free_bytes": 1_024_000,
@@ -145,7 +154,8 @@ def test_the_last_deploys_end_is_a_word(config: Config, lines: str, word: str) -
 def test_a_failure_has_its_reason(config: Config) -> None:
     """Why it ended, as the host noted it."""
     journal = line("1", "lock", "taken") + line("1", "tree", "failed", B, why="failed")
-    assert status(config, reply(journal, live=""))["last_deploy"]["error"] == "failed"
+    found = status(config, reply(journal, live=""))["last_deploy"]
+    assert (found["error"], found["step"]) == ("failed", "tree")
 
 
 def test_a_deploy_that_goes_on_is_running(config: Config) -> None:

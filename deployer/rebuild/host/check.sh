@@ -68,8 +68,8 @@ check_words() { # "program WORD" or "target WORD": whether a command of the conf
         [ "$makefile" ] || [ ! -f "$file" ] || makefile=$file
     done
     fact makefile "$makefile"
-    printf '%s' "$words" | while IFS=' ' read -r what word; do
-        case $what in
+    printf '%s' "$words" | while IFS=' ' read -r sought word; do
+        case $sought in
         # A shell of its own: this one has functions of many names.
         program) sh -c 'command -v "$1"' sh "$word" >/dev/null 2>&1 || fact absent "$word" ;;
         target) [ ! "$makefile" ] || [ -e "$word" ] || has_target "$word" || fact no_target "$word" ;;

@@ -3,6 +3,22 @@
 
 ticking=yes recovering='' hopeless='' stayed=''
 
+step_name() { # as people know what the request does
+    case ${verb:-end} in
+    update) printf fetch ;;
+    to_commit) printf checkout ;;
+    use_images) printf images ;;
+    command) printf '%s' "$what" ;;
+    *) printf '%s' "${verb:-end}" ;;
+    esac
+}
+
+journal_step() { # those that change something, and tell nobody of it themselves
+    case $verb in
+    update | to_commit | use_images | command | start | cut | retire) journal "$(step_name)" 'done' "$release" ;;
+    esac
+}
+
 finish() {
     trap '' TERM INT HUP
     [ -z "$claim" ] || rm -rf "$claim"
@@ -12,7 +28,7 @@ finish() {
     if [ ! "$hopeless" ] && recover "$failure"; then
         find_live
         previous=$live
-        journal "${verb:-end}" failed '' ",\"why\":\"$failure\""
+        journal "$(step_name)" failed '' ",\"why\":\"$failure\""
     fi
     unlock
 }
@@ -28,6 +44,7 @@ while IFS= read -r verb; do
     site | check | lock | facts | conclude | resolve | begin | update | to_commit | command | images | use_images | render | traefik | adopt | proxy | start | cut | up | accept | retire | revert | log | finish | inspect | show_log | break)
         renew
         "do_$verb"
+        journal_step
         ;;
     *) fail failed "the host's program does not know the request \"$verb\"" ;;
     esac

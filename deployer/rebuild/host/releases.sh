@@ -141,6 +141,7 @@ do_inspect() { # everything that the looking commands show
         # Built without images: coming back means building again.
         [ -s "$record/images" ] || fact "$release.unkept" yes
         [ ! -f "$record/images" ] || while IFS=' ' read -r service image _; do
+            fact "$release.image" "$service $image"
             case $present in *"$image"*) ;; *) fact "$release.lost" "$service" ;; esac
         done <"$record/images"
     done
