@@ -102,7 +102,7 @@ def carry_out(
     watch.mark_switch()
     reason = ""
     if gate is not None:
-        with steps.step("check", "health and served contents"):
+        with steps.step("check", "health and served contents" if plan.served else "health"):
             reason = gate()
     with uninterrupted():
         if reason:

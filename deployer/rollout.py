@@ -143,7 +143,7 @@ def _switch(leg: Leg, steps: Steps) -> None:
 def _look(leg: Leg, steps: Steps) -> None:
     if leg.gate is None:
         return
-    with steps.step(f"check {leg.host}", "health and served contents"):
+    with steps.step(f"check {leg.host}", "health and served contents" if leg.plan.served else "health"):
         reason = leg.gate()
     if reason:
         message = f"{short(leg.plan.release)} failed its health gate on {leg.host}: {reason}"

@@ -15,7 +15,7 @@ from deployer.rebuild import requests
 from deployer.rebuild.facts import Facts, read_facts
 from deployer.rebuild.host import program
 from deployer.rebuild.steps import Ending
-from deployer.rebuild.strategy import FACTS, LOCK, check_host, opening, tell
+from deployer.rebuild.strategy import FACTS, LOCK, check_host, movement, opening, tell
 from deployer.release import short
 
 __all__ = ["RebuildRollback"]
@@ -76,7 +76,7 @@ class RebuildRollback:
         start = requests.begin(release, facts.live, Text(lambda: ""), commit=commit, rollback=True)
         step = Step(
             "checkout",
-            f"bring {facts.path} to {commit[:7]}",
+            movement(facts, commit),
             (start, requests.to_commit(commit, partial(tell, self._reporter, facts))),
         )
         return ending.complete(

@@ -121,7 +121,7 @@ class RebuildStrategy:
         )
         fetch = replace(fetch, heard=partial(tell, self._reporter, facts))
         start = requests.begin(release, facts.live, record, commit=wanted.commit)
-        step = Step("fetch", f"bring {facts.path} to {wanted.commit[:7]}", (start, fetch))
+        step = Step("fetch", movement(facts, wanted.commit), (start, fetch))
         ending = Ending(config, facts, release, wanted.commit, self._log)
         return ending.complete((step, ending.built()), (*healed, *_cautions(config, facts)))
 
@@ -178,6 +178,14 @@ def _check_checkout(config: Config, facts: Facts) -> None:
 def _cautions(config: Config, facts: Facts) -> tuple[str, ...]:
     rolled = [service.name for service in config.rebuild.services]
     return cautions(read_services(facts.rendered), rolled, facts.reply.every("unset"))
+
+
+def movement(facts: Facts, commit: str) -> str:
+    """What becomes of the checkout when it is brought to ``commit``, for people."""
+    if facts.checkout == "absent":
+        return f"clone the repository to {facts.path}, at {commit[:7]}"
+    since = f" from {facts.head[:7]}" if facts.head not in ("", commit) else ""
+    return f"bring {facts.path}{since} to {commit[:7]}"
 
 
 def tell(reporter: Reporter, facts: Facts, reply: Reply) -> None:

@@ -103,8 +103,8 @@ PROGRESS = r"printf '10%%\r90%%\r100%%\n'"
 
 def test_output_comes_line_by_line_while_the_command_runs(host: Host) -> None:
     """Standard output and error arrive in order, before the command has ended, without what progress bars wrote over."""
-    waiting = "until [ -e heard ]; do sleep 0.1; done"
-    thread = threading.Thread(target=host.command, args=(f"echo one; echo two >&2; {waiting}; {PROGRESS}; printf last",))
+    text = f"echo one; echo two >&2; until [ -e heard ]; do sleep 0.1; done; {PROGRESS}; printf last"
+    thread = threading.Thread(target=host.command, args=(text,))
     thread.start()
     assert _soon(lambda: host.printed == ["one", "two"])
     (host.checkout / "heard").touch()

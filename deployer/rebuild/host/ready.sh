@@ -97,7 +97,7 @@ look_at() { # ADDRESS of the container whose variables look_at_all has set
     created,0,* | restarting,*,yes) late "its state is $its_state" && return 1 ;;
     *)
         last_words "$its_id"
-        trouble="the new container ${its_name#/} of the service $its_service does not stay up (state $its_state, exit code $code, restarted $restarts times)$words"
+        trouble="the new container ${its_name#/} of the service $its_service does not stay up (state $its_state, exit code $code, restarts: $restarts)$words"
         return 1
         ;;
     esac
