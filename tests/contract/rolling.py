@@ -32,6 +32,7 @@ services:
     restart: {restart}
     deploy: {{replicas: {replicas}}}
     environment: {{BEHAVIOUR: "{behaviour}"}}
+    stop_signal: {stop_signal}
     stop_grace_period: 3s
     networks: [proxy]
   beside:
@@ -114,7 +115,7 @@ class Project:
         """Where visitors come in: not by docker-proxy, which is slow."""
         return f"http://{self.engine.address('traefik')}:80/"
 
-    def prepare(self, *, replicas: int = 1, behaviour: str = "", restart: str = "always") -> None:
+    def prepare(self, *, replicas: int = 1, **about: str) -> None:
         """Have the first version up, the proxy at rest, and nothing of earlier deploys."""
         if not self.checkout.exists():
             self._make()
@@ -122,7 +123,7 @@ class Project:
         saved = self.folder / "saved"
         saved.write_text(OWN)
         saved.replace(self.own_file)  # Traefik must not read half of it
-        self.write(replicas=replicas, behaviour=behaviour, restart=restart)
+        self.write(replicas=replicas, **about)
         self.build("app:1")
         self.engine.compose(self.checkout, "up", "--detach")
         self.heard.clear()
@@ -137,9 +138,10 @@ class Project:
         self.checkout.mkdir()
         self._start_proxy()
 
-    def write(self, *, replicas: int = 1, behaviour: str = "", restart: str = "always") -> None:
-        text = FILE.format(replicas=replicas, behaviour=behaviour, restart=restart)
-        (self.checkout / "docker-compose.yml").write_text(text)
+    def write(self, *, replicas: int = 1, **about: str) -> None:
+        """The Compose file, with this behaviour, restart policy and stop_signal."""
+        usual = {"behaviour": "", "restart": "always", "stop_signal": "SIGTERM"}
+        (self.checkout / "docker-compose.yml").write_text(FILE.format(replicas=replicas, **usual | about))
 
     def build(self, image: str) -> None:
         """What a build does in the end: the tag that the Compose file names moves."""
@@ -180,8 +182,8 @@ class Project:
         directory = str(self.watched) if self.proxied else ""
         return session.perform(requests.facts("", directory, self.api if self.proxied else ""))[0]
 
-    def begin(self, image: str, *, release: str = RELEASE) -> Conversation:
-        """Lock, look, begin and build."""
+    def begin(self, image: str, *, release: str = RELEASE, patience: float = 30) -> Conversation:
+        """Lock, look, begin and build; Traefik may take so many seconds to follow."""
         session = self.open()
         reply = self.facts(session)
         session.perform(requests.begin(release, "", Text(lambda: "commit 1\n")))
@@ -190,7 +192,7 @@ class Project:
             found = read_directory(reply)
             assert found is not None
             template = make_template(found, "blog", (("blog", 80),), own_services(found, "blog"))
-            session.perform(requests.proxy("deployer-blog.yml", self.api, "", 30, Text(lambda: template)))
+            session.perform(requests.proxy("deployer-blog.yml", self.api, "", patience, Text(lambda: template)))
         return session
 
     def start(self, session: Conversation, how: Rolled) -> Reply:

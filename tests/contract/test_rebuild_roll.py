@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import random
+import signal
 import threading
 import time
 from collections.abc import Iterator
@@ -109,7 +110,6 @@ def test_the_service_beside(project: Project) -> None:
     consistent(project, ["1"])
 
 
-@thorough
 def test_a_health_check_decides(project: Project) -> None:
     """A container with a health check is ready when Docker says so, although it answers before."""
     project.prepare()
@@ -204,11 +204,10 @@ def test_a_client_that_is_gone(project: Project) -> None:
     consistent(project, ["1"])
 
 
-@thorough
 def test_traefik_that_cannot_be_asked(project: Project) -> None:
     """Without an acknowledgement nothing is started: whoever cannot be told must not be surprised."""
     project.prepare()
-    session = project.begin("app:2")
+    session = project.begin("app:2", patience=3)
     project.engine.docker("pause", "traefik")
     with pytest.raises(DeployFailed, match="Traefik"):
         project.start(session, Rolled())
@@ -218,7 +217,6 @@ def test_traefik_that_cannot_be_asked(project: Project) -> None:
     consistent(project, ["1"])
 
 
-@thorough
 def test_requests_under_way_end_well(project: Project) -> None:
     """A slow answer that has begun before the cut-over is given to its end, by an app that dies at once on SIGTERM."""
     project.prepare()
@@ -229,13 +227,24 @@ def test_requests_under_way_end_well(project: Project) -> None:
     consistent(project, ["2"])
 
 
-@thorough
-def test_own_time_to_stop(project: Project) -> None:
-    """A container that does not end gets its own grace time of 3 s, not Docker's 10 s, and is then ended."""
-    project.prepare(behaviour="deaf")
-    took = project.roll("app:2", Rolled(settle=0, drain=0))
-    assert 3 < took < 12
+def test_own_signal_and_time_to_stop(project: Project) -> None:
+    """A container gets the signal that it asks for, and its own 3 s to end, not Docker's 10 s, before it is killed."""
+    project.prepare(behaviour="deaf", stop_signal="SIGUSR1")
+    begun = time.time()
+    project.roll("app:2", Rolled(settle=0, drain=0))
+    (first, asked), (second, killed) = signals(project, begun)
+    assert (first, second) == (signal.SIGUSR1, signal.SIGKILL)
+    assert 2.5 < killed - asked < 8
     consistent(project, ["2"])
+
+
+def signals(project: Project, since: float) -> list[tuple[int, float]]:
+    """The signals that Docker has sent to containers of the service since then, each with its time in seconds."""
+    form = '{{.Actor.Attributes.signal}} {{.TimeNano}} {{index .Actor.Attributes "com.docker.compose.service"}}'
+    span = (f"--since={since:.0f}", f"--until={time.time() + 1:.0f}")
+    said = project.engine.docker("events", *span, "--filter=event=kill", f"--format={form}")
+    found = [line.split() for line in said.splitlines()]
+    return [(int(words[0]), int(words[1]) / 1e9) for words in found if words[2:] == ["blog"]]
 
 
 @pytest.mark.parametrize(

@@ -95,8 +95,12 @@ def test_nobody_notices_a_roll(blog: Blog) -> None:
 def test_a_push_that_changes_no_image_touches_no_container(blog: Blog) -> None:
     """The same commit is not built, and a commit that builds the same image replaces nothing."""
     before = blog.containers()
+    assert "nothing to do" in blog.command("plan").err
     assert blog.deploy()["status"] == "unchanged"
     commit = blog.commit(blog.version, {"README": "Only words.\n"})
+    planned = blog.answer("plan")
+    steps = ["fetch", "build", "start", "switch", "retire", "log", "finish"]
+    assert (planned["commit"], [step["name"] for step in planned["steps"]]) == (commit, steps)
     with visitors(blog):
         answer = blog.deploy()
     assert (answer["status"], answer["commit"], blog.head) == ("deployed", commit, commit)
@@ -129,6 +133,11 @@ BAD = {
     "never answers well": Bad(("not ready within 8 s", "500"), {"behaviour": "unwell"}, 8),
     "never healthy": Bad(("within 3 s", "health check"), {"behaviour": "unwell", "base": "app:checked"}, 3),
     "dies soon": Bad(("the new container blog-blog-", "state "), {"behaviour": "fading"}, rebuild={"settle": 3}),
+    "healthy, then dies": Bad(
+        ("the new container blog-blog-", "state "),
+        {"behaviour": "fading", "base": "app:checked"},
+        rebuild={"settle": 5},
+    ),
     "does not build": Bad(("build failed on the host",), {"Dockerfile": "FROM nothing:here\n"}),
     "invalid Compose file": Bad(("imagine",), {"docker-compose.yml": "services: {blog: {imagine: main}}\n"}),
     "unknown service": Bad(("names shop", "Its services: blog"), rebuild={"roll": ["blog:80", "shop:80"]}),
@@ -194,6 +203,11 @@ def test_rollback_brings_kept_images_back(blog: Blog) -> None:
         with others_images(blog):
             blog.by_hand("docker", "image", "prune", "-a", "-f")
         assert answer["previous_release"] not in blog.tags()
+        (gone,) = [
+            each for each in blog.answer("releases")["releases"] if each["release"] == answer["previous_release"]
+        ]
+        assert (gone["state"], gone["lost"]) == ("incomplete", ["blog"])
+        assert "blog (gone)" in blog.command("releases").out
         ran = blog.command("rollback", "--json", answer["previous_release"])
         assert ran.code == 0, ran.err
         assert "are gone (blog), so it is built again" in ran.err
