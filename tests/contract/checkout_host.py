@@ -22,7 +22,17 @@ from tests.conftest import need
 
 __all__ = ["CheckoutHost", "Repository", "git", "isolate", "page"]
 
-PARTS = ("site.sh", "command.sh", "checkout.sh", "remote.sh", "update.sh", "restore.sh", "recover.sh", "releases.sh")
+PARTS = (
+    "site.sh",
+    "command.sh",
+    "checkout.sh",
+    "remote.sh",
+    "update.sh",
+    "move.sh",
+    "restore.sh",
+    "recover.sh",
+    "releases.sh",
+)
 
 # Containers and images are other tests' matter; the conversation's loop is the program's own.
 _STUBS = """

@@ -52,7 +52,9 @@ done
 
 
 def _program() -> str:
-    return assemble("deployer.rebuild.host", ("site.sh", "command.sh", "releases.sh", "proxy.sh")) + _STUBS
+    return (
+        assemble("deployer.rebuild.host", ("site.sh", "command.sh", "releases.sh", "watched.sh", "proxy.sh")) + _STUBS
+    )
 
 
 @dataclass
