@@ -17,6 +17,7 @@ from pathlib import Path
 from demo.docker.engines import borrowed_engine
 from demo.telling import Unexpected
 from tests.docker import Docker
+from tests.engine import Engine
 from tests.sshd import Sshd
 
 __all__ = ["Stage", "staged"]
@@ -40,6 +41,11 @@ class Stage:
     sshd: Sshd
     port: int
     api_port: int
+
+    @property
+    def is_isolated(self) -> bool:
+        """Whether the engine is the demo's own, which forwards to no other network."""
+        return isinstance(self.docker, Engine)
 
     @property
     def url(self) -> str:

@@ -32,6 +32,12 @@ def tell(folder: Path, voice: TextIO = sys.stdout) -> None:
             " give the demo's own addresses."
         )
         told.show((stage.author / "blog" / "deploy.toml").read_text("utf-8"))
+        if stage.is_isolated:
+            told.narrate("")
+            told.narrate(
+                "Docker may remark that IPv4 forwarding is disabled: containers of the demo's own engine reach each"
+                " other and this machine, and no other network. They need none."
+            )
         _first_deploys(told, stage)
         with _visitors(told, stage):
             _deploy_both(told, stage)
@@ -43,6 +49,10 @@ def _first_deploys(told: Telling, stage: Stage) -> None:
     told.act("The static site for the first time")
     told.environment["DEPLOYER_URL"] = stage.url
     told.deployer(stage.author / "site", "run")
+    told.narrate(
+        "A probe has asked for the site from before the switch until after it: the last lines say what it measured, and draw"
+        " the latencies in time (│ is the switch)."
+    )
     told.act("Take the blog over from the hand-written routers.yml")
     told.narrate(
         "deployer moves the service, and nothing else, into a file of its own, in an order that never leaves it undefined."
@@ -91,7 +101,7 @@ def _break(told: Telling, stage: Stage) -> None:
     told.act("A version that does not start")
     stage.publish("Break the blog", {"blog.py": BROKEN})
     told.deployer(stage.author / "blog", "run", "--quiet", expected=FAILED)
-    told.narrate(f"Exit code {FAILED}, as it has to be: the new container never counted, and the old one serves.")
+    told.narrate(f"Exit code {FAILED}, as it has to be: the new container never got a visitor, and the old one serves.")
     stage.wait_for("blog/second", "A post")
 
 
