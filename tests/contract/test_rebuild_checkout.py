@@ -11,7 +11,7 @@ from deployer.errors import DeployFailed, InvalidInput
 from deployer.rebuild import requests
 from tests.contract.checkout_host import CheckoutHost, Repository, git, isolate, page
 
-pytestmark = pytest.mark.timeout(60)
+pytestmark = pytest.mark.timeout(180)
 
 
 @pytest.fixture(autouse=True)

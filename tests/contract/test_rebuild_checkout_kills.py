@@ -21,7 +21,7 @@ from deployer.rebuild.credential import Credential
 from tests.conftest import need
 from tests.contract.checkout_host import CheckoutHost, Repository, git, isolate, page
 
-pytestmark = pytest.mark.timeout(60)
+pytestmark = pytest.mark.timeout(180)
 
 
 @pytest.fixture(autouse=True)
@@ -97,7 +97,7 @@ def slow_checkout(home: Path, folder: Path) -> Path:
 
 
 def wait_for(path: Path) -> None:
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while not path.exists() and time.monotonic() < deadline:
         time.sleep(0.01)
     assert path.exists()

@@ -19,7 +19,7 @@ from tests.contract.checkout_host import CheckoutHost, Repository, git, isolate,
 from tests.contract.checkout_server import GitServer, processes_that_show
 from tests.sshd import Sshd, make_key, sshd_for_tests
 
-pytestmark = pytest.mark.timeout(60)
+pytestmark = pytest.mark.timeout(180)
 
 TOKEN = "ghp_a-token-that-nobody-may-see"
 
@@ -386,7 +386,7 @@ def test_a_dead_line_ends_the_question(
     began = time.monotonic()
     with pytest.raises(DeployFailed, match=f"cannot ask {scheme}://{silence}/blog.git for its commits"):
         host.resolve()
-    assert time.monotonic() - began < 15
+    assert time.monotonic() - began < 35
 
 
 def test_a_fetch_that_is_cut_changes_nothing(host: CheckoutHost, repository: Repository) -> None:

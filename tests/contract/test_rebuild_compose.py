@@ -29,7 +29,7 @@ from tests.conftest import need
 from tests.engine import Engine
 from tests.roots import pack
 
-pytestmark = pytest.mark.timeout(90)
+pytestmark = pytest.mark.timeout(180)
 
 SECRET = "hush-4711"
 BLOG = """

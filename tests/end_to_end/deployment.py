@@ -18,7 +18,7 @@ from tests.sshd import Sshd
 __all__ = ["Deployment", "Ran", "listing", "tree"]
 
 ROOT = Path(__file__).resolve().parents[2]
-SECONDS = 60  # for one command: far more than any needs, and less than a hanging one would take
+SECONDS = 110  # for one command: far more than any needs, and less than a hanging one would take
 
 
 @dataclass(frozen=True, slots=True)

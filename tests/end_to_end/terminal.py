@@ -17,7 +17,7 @@ from typing import Self
 
 __all__ = ["Terminal"]
 
-SECONDS = 30
+SECONDS = 60
 
 
 def _take_terminal() -> None:

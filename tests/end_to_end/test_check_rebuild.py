@@ -14,7 +14,7 @@ from tests.end_to_end.hosts import programs_without
 from tests.engine import Engine
 from tests.sshd import sshd_for_tests
 
-pytestmark = pytest.mark.timeout(60)
+pytestmark = pytest.mark.timeout(180)
 
 MAKEFILE = "VERSION = $(shell touch ran)\nbuild:\n\ttrue\nup:\n\ttrue\n"
 ORDER = ["config", "connection", "clock", "tools", "parent", "state", "disk", "inodes", "lock", "checkout", "remote"]

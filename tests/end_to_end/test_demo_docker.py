@@ -18,7 +18,7 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(600)
 def test_demo_deploys_both_ways_under_load(engine: Engine, tmp_path: Path) -> None:
     """Static deploy, adoption, roll, a version that does not start, rollback: no visitor misses a page, nothing stays."""
     for program in ("sshd", "git", "make", "nginx", "wrk"):
@@ -30,7 +30,7 @@ def test_demo_deploys_both_ways_under_load(engine: Engine, tmp_path: Path) -> No
         env=engine.environment | {"TMPDIR": str(tmp_path), "NO_COLOR": "1"},
         capture_output=True,
         text=True,
-        timeout=380,
+        timeout=580,
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
