@@ -122,7 +122,7 @@ def test_a_kill_while_files_are_written(
         assert (host.path / ".git" / "index.lock").exists()
     thread.join(20)
     session = host.open()
-    session.perform(requests.lock(5, "test"))
+    session.perform(requests.lock(30, "test"))
     assert (host.head(), host.branch(), host.status(), page(host)) == (first, "main", "", "one\n")
     assert not (host.path / "slow").exists() or not list((host.path / "slow").iterdir())
     host.update()
@@ -143,7 +143,7 @@ def test_a_kill_beside_an_ignored_file(host: CheckoutHost, repository: Repositor
             os.kill(owner(host), signal.SIGKILL)
         host.close()
         thread.join(20)
-        host.open().perform(requests.lock(5, "test"))
+        host.open().perform(requests.lock(30, "test"))
         assert (host.path / "data").read_text() == "precious"
         assert host.status() == ""
 
@@ -184,7 +184,7 @@ def test_a_kill_during_a_rebase(host: CheckoutHost, repository: Repository, home
     for pid in programs_in(host.path):
         os.kill(pid, signal.SIGKILL)
     thread.join(20)
-    host.open().perform(requests.lock(5, "test"))
+    host.open().perform(requests.lock(30, "test"))
     assert (host.head(), host.branch(), host.status(), page(host)) == (own, "main", "", "one\n")
     host.update(mode="rebase")
     assert (git(host.path, "rev-parse", "HEAD~6"), host.status(), page(host)) == (wanted, "", "two\n")
@@ -205,7 +205,7 @@ def test_random_kills_converge(host: CheckoutHost, repository: Repository) -> No
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
         thread.join(20)
-        host.open().perform(requests.lock(5, "test"))
+        host.open().perform(requests.lock(30, "test"))
         assert (host.head(), host.branch(), host.status()) == (before, "main", "?? untracked")
         host.update()
         assert (host.head(), host.branch(), host.status()) == (wanted, "main", "?? untracked")
@@ -268,7 +268,7 @@ def test_who_moved_on_meanwhile_is_left_alone(host: CheckoutHost, repository: Re
     session.close()
     git(host.path, "commit", "--quiet", "--allow-empty", "--message", "by hand")
     own = host.head()
-    host.open().perform(requests.lock(5, "test"))
+    host.open().perform(requests.lock(30, "test"))
     assert host.head() == own
 
 
