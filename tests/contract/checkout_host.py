@@ -134,14 +134,14 @@ class CheckoutHost:
         """A session with the program that knows its place."""
         self.close()
         self.count += 1
-        self.session = Conversation(open_channel(20), program(), "local", output=self.printed.append)
+        self.session = Conversation(open_channel(60), program(), "local", output=self.printed.append)
         self.session.perform(requests.site("blog", str(self.path), f"nonce{self.count}", "test"))
         return self.session
 
     def begin(self) -> Conversation:
         """A session that has the lock and an unfinished release."""
         session = self.open()
-        session.perform(requests.lock(5, "test"))
+        session.perform(requests.lock(30, "test"))
         session.perform(requests.begin(self.release, "", Text(lambda: "app blog\n")))
         return session
 

@@ -72,7 +72,7 @@ def _open(folder: Path) -> Host:
     checkout = folder / "checkout"
     checkout.mkdir(exist_ok=True)
     printed: list[str] = []
-    session = Conversation(open_channel(20), _program(), "local", output=printed.append)
+    session = Conversation(open_channel(60), _program(), "local", output=printed.append)
     session.perform(requests.site("blog", str(checkout), os.urandom(6).hex(), "test"), requests.lock(20, "test"))
     return Host(checkout, session, printed)
 
