@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import os
 import socket
 import time
 from collections.abc import Iterator
@@ -51,8 +53,13 @@ def host(tmp_path: Path) -> Iterator[CheckoutHost]:
 
 
 def places_that_show(text: str, folder: Path) -> list[str]:
-    """The files under the folder that hold the text, whatever kind they are."""
-    return [str(path) for path in folder.rglob("*") if path.is_file() and text.encode() in path.read_bytes()]
+    """The files under the folder that hold the text, whatever kind they are, and though a session may still clear up."""
+    found = []
+    for path in (Path(directory, name) for directory, _, names in os.walk(folder) for name in names):
+        with contextlib.suppress(FileNotFoundError):
+            if path.is_file() and text.encode() in path.read_bytes():
+                found.append(str(path))
+    return found
 
 
 # --- a token ----------------------------------------------------------------------------------------------------------
