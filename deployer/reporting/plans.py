@@ -43,8 +43,8 @@ def _commit(plan: Facts, steps: Sequence[Facts]) -> str:
     """Which commit takes the place of what; images are known once they are built."""
     if not steps:
         return f"nothing to do: {visible(str(plan.get('release') or 'what is wanted'))} is live"
-    previous = visible(str(plan.get("previous_release") or "nothing"))
-    return f"commit {visible(str(plan.get('commit') or 'unknown'))} in place of {previous}"
+    commit, previous = (visible(str(plan.get(key) or "")) for key in ("commit", "previous_release"))
+    return f"commit {commit}" + (f" in place of {previous}" if previous else ", the first release")
 
 
 def _tally(changes: Sequence[Facts]) -> str:

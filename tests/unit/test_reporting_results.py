@@ -221,7 +221,7 @@ def test_plan_of_a_rebuild() -> None:
         "build  write   make build",
     ]
     first = printed(print_plan, plan | {"previous_release": None, "steps": steps})
-    assert first.startswith("commit 7f247f9 in place of nothing\n")
+    assert first.startswith("commit 7f247f9, the first release\n")
     assert printed(print_plan, plan | {"release": "r1", "steps": []}) == "nothing to do: r1 is live\n"
 
 
