@@ -20,6 +20,7 @@ CODES = {
     "DeployFailed": 1,
     "ConnectionLost": 1,
     "InvalidInput": 2,
+    "NoLoginKey": 2,
     "LockHeld": 3,
     "ConnectionRefused": 4,
     "GateFailed": 5,
