@@ -23,14 +23,13 @@ from deployer.action.inputs import INPUTS, variable_of
 from tests.conftest import need
 from tests.sshd import Sshd
 
-__all__ = ["SECONDS", "USES", "Ran", "Workspace", "login", "secrets"]
+__all__ = ["SECONDS", "USES", "Ran", "Workspace", "login", "plain", "secrets"]
 
 ROOT = Path(__file__).resolve().parents[2]
 USES = "./.github/actions/deployer"
 SECONDS = 100
 _PARTS = ("action.yml", "action", "deployer", "requirements/action.txt")
 _TOLD = """\
-cat "$GITHUB_STEP_SUMMARY" >"$RESULTS/summary.md" 2>/dev/null || true
 printf '%s' "$OUTPUTS" >"$RESULTS/outputs.json"
 printf '%s' "$OUTCOME" >"$RESULTS/outcome"
 """
@@ -38,12 +37,11 @@ printf '%s' "$OUTCOME" >"$RESULTS/outcome"
 
 @dataclass(frozen=True, slots=True)
 class Ran:
-    """How the step ended, and what it left: its log, its outputs, its summary."""
+    """How the step ended, and what it left: its log and its outputs."""
 
     outcome: str
     log: str
     outputs: Mapping[str, str]
-    summary: str
 
     def succeeded(self) -> Ran:
         """Itself, if the step was a success."""
@@ -122,14 +120,15 @@ class Workspace:
         ]
         log = self.act(steps, secrets=secrets, event=event)
         outputs = json.loads((self.results / "outputs.json").read_text("utf-8") or "{}")
-        summary, outcome = ((self.results / name).read_text("utf-8") for name in ("summary.md", "outcome"))
-        return Ran(outcome, log, outputs, summary)
+        return Ran((self.results / "outcome").read_text("utf-8"), log, outputs)
 
     def act(
         self, steps: Sequence[Mapping[str, Any]], *, secrets: Mapping[str, str] | None = None, event: str = "push"
     ) -> str:
         """Run a workflow of these steps, which has to succeed; its log."""
-        act = need("act", "to run the action as GitHub's runner does")
+        # pip puts it beside the interpreter, which need not be in PATH.
+        act = shutil.which("act", path=os.pathsep.join((str(Path(sys.executable).parent), os.environ.get("PATH", ""))))
+        need("act", "to run the action as GitHub's runner does", present=act is not None)
         job = {"runs-on": "ubuntu-latest", "env": self.environment, "steps": list(steps)}
         self.write(".github/workflows/deploy.yml", yaml.safe_dump({"on": [event], "jobs": {"deploy": job}}))
         self.commit()
@@ -137,7 +136,7 @@ class Workspace:
         known = self.results / "secrets.env"
         known.write_text("".join(f"{name}={_quoted(text)}\n" for name, text in (secrets or {}).items()), "utf-8")
         done = subprocess.run(
-            [act, event, "-P", "ubuntu-latest=-self-hosted", f"--secret-file={known}"],
+            [str(act), event, "-P", "ubuntu-latest=-self-hosted", f"--secret-file={known}"],
             cwd=self.directory,
             env=self.outside(),
             stdin=subprocess.DEVNULL,
@@ -155,8 +154,8 @@ class Workspace:
         kept = {
             name: text for name, text in os.environ.items() if not name.startswith(("DEPLOYER_", "GITHUB_", "PYTHON"))
         }
-        # The interpreter that runs the tests is the newest of which it is known that it is one.
-        path = f"{Path(sys.executable).parent}{os.pathsep}{kept.get('PATH', os.defpath)}"
+        # The interpreter that runs the tests is fit, but only outside its environment has it pip, as a runner's has.
+        path = f"{Path(sys.base_prefix, 'bin')}{os.pathsep}{kept.get('PATH', os.defpath)}"
         return kept | {"HOME": str(self.home), "XDG_CACHE_HOME": str(self.home), "PATH": path}
 
     # --- by the step's own shell -----------------------------------------------------------------------------------------
@@ -190,6 +189,12 @@ class Workspace:
             finally:
                 process.kill()
 
+    @property
+    def summary(self) -> str:
+        """What runs by :meth:`in_shell` have added to the job's summary, which ``act`` throws away with each step."""
+        file = self.results / "summary.md"
+        return file.read_text("utf-8") if file.exists() else ""
+
     def in_shell(self, inputs: Mapping[str, str], **variables: str) -> tuple[int, str]:
         """The step's exit code and log, run to its end in its shell."""
         with self.shell(inputs, **variables) as process:
@@ -210,6 +215,14 @@ def login(sshd: Sshd, target: Path, **more: str) -> dict[str, str]:
         "target": str(target),
         **more,
     }
+
+
+def plain(sshd: Sshd, target: Path, **more: str) -> dict[str, str]:
+    """The same inputs with the secrets' values, for the step's own shell."""
+    given = login(sshd, target, **more)
+    for name, text in secrets(sshd).items():
+        given = {key: value.replace(f"${{{{ secrets.{name} }}}}", text) for key, value in given.items()}
+    return given
 
 
 def secrets(sshd: Sshd) -> dict[str, str]:
