@@ -16,7 +16,7 @@ from tests.end_to_end.site import wait_until
 from tests.relay import Relay
 from tests.sshd import Sshd, make_key
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 EVIL = "raise SystemExit('the workspace was imported')\n"
 
 

@@ -12,7 +12,7 @@ from tests.action.workspace import Workspace, login, plain, secrets
 from tests.nginx import Nginx
 from tests.sshd import Sshd
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 
 def get(url: str) -> str:

@@ -27,7 +27,7 @@ __all__ = ["SECONDS", "USES", "Ran", "Workspace", "login", "plain", "secrets"]
 
 ROOT = Path(__file__).resolve().parents[2]
 USES = "./.github/actions/deployer"
-SECONDS = 100
+SECONDS = 240
 _PARTS = ("action.yml", "action", "deployer", "requirements/action.txt")
 _TOLD = """\
 printf '%s' "$OUTPUTS" >"$RESULTS/outputs.json"
