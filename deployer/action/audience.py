@@ -74,7 +74,9 @@ class Workflow:
         answer = ending.answer
         self._tell_log(ending, answer)
         self.write("GITHUB_OUTPUT", output_text(outputs(answer), _delimiter()))
-        shown = answer | {"changes": ending.changes, "error": in_words_of_inputs(str(answer["error"] or ""))}
+        ended = ending.result.error.exit_code if ending.result.error else 0
+        error = in_words_of_inputs(str(answer["error"] or ""))
+        shown = answer | {"changes": ending.changes, "error": error, "exit_code": ended}
         summary = summarise(shown, probe=ending.probe, notes=self.display.notes, output=ending.log.splitlines())
         self.write("GITHUB_STEP_SUMMARY", summary)
         self._warn_of_withheld(str(answer.get("url") or ""))

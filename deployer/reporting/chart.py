@@ -1,60 +1,72 @@
 """The probe's latencies over a deploy as a Mermaid chart, which GitHub renders in Markdown. All pure.
 
-https://mermaid.js.org/syntax/xyChart.html: a line of latencies, and bars where the switch was and where requests were lost.
+https://mermaid.js.org/syntax/xyChart.html. All three series are bars, the latencies last: Mermaid gives a bar of zero some
+pixels, so the series in front decides what colour the ground has, and it must not be that of dropped requests.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
+from dataclasses import dataclass
 
 from deployer.latency import ProbeReport, Sample
 
-__all__ = ["latency_chart"]
+__all__ = ["POINTS", "Chart", "latency_chart"]
 
 POINTS = 60
-_PALETTE = "#8b949e55, #d1242f, #0969da"  # switch, dropped, latency: readable on light and on dark ground
+_PALETTE = "#8b949e, #d1242f, #0969da"  # switch, dropped, latency: readable on light and on dark ground
+# Heights over the slowest answer: what was dropped stands out behind it, and the switch behind both.
+_DROPPED, _SWITCH = 1.15, 1.3
 
 
-def latency_chart(seen: ProbeReport) -> str:
-    """The chart as Mermaid's text, of at most 60 points; empty where nothing was counted.
+@dataclass(frozen=True, slots=True)
+class Chart:
+    """``text`` is Mermaid's, ``caption`` one line that says what its colours are."""
 
-    Each point is the slowest good answer of its slice of time, in milliseconds; a slice without one repeats the one before.
+    text: str
+    caption: str
+
+
+def latency_chart(seen: ProbeReport) -> Chart | None:
+    """The chart, of at most 60 points; None where fewer than two requests were counted.
+
+    Each point is the slowest good answer of its slice of time, in milliseconds. A switch outside the counted time, such as
+    that of a first deploy, before which nothing answered, is left out.
     """
     counted = seen.samples[max(0, len(seen.samples) - seen.requests) :]
-    if not counted:
-        return ""
-    begin, span = counted[0].start, max(counted[-1].start - counted[0].start, 0.001)
+    if len(counted) < 2:
+        return None
+    begin, span = counted[0].start, max(counted[-1].start - counted[0].start, 0.01)
     points = min(POINTS, len(counted))
     slices: list[list[Sample]] = [[] for _ in range(points)]
     for sample in counted:
         slices[_slice(sample.start - begin, span, points)].append(sample)
-    latencies = _latencies(slices)
-    top = max(*latencies, 1.0)
-    switches = {_slice(mark.at - begin, span, points) for mark in seen.marks}
+    latencies = [max((sample.latency * 1000 for sample in held if sample.good), default=0.0) for held in slices]
     lost = [any(not sample.good for sample in held) for held in slices]
-    return "\n".join(
+    switches = {_slice(mark.at - begin, span, points) for mark in seen.marks if 0 <= mark.at - begin <= span}
+    top = max(*latencies, 1.0)
+    text = "\n".join(
         (
             f'%%{{init: {{"themeVariables": {{"xyChart": {{"plotColorPalette": "{_PALETTE}"}}}}}}}}%%',
             "xychart-beta",
-            f'    x-axis "seconds" 0 --> {span:.1f}',
-            f'    y-axis "ms" 0 --> {top * 1.1:.0f}',
-            f"    bar {_row(top if number in switches else 0.0 for number in range(points))}",
-            f"    bar {_row(top if each else 0.0 for each in lost)}",
-            f"    line {_row(latencies)}",
+            f'    x-axis "seconds" 0 --> {span:.2f}',
+            f'    y-axis "ms" 0 --> {top * _SWITCH:.1f}',
+            f"    bar {_row(top * _SWITCH if number in switches else 0.0 for number in range(points))}",
+            f"    bar {_row(top * _DROPPED if each else 0.0 for each in lost)}",
+            f"    bar {_row(latencies)}",
         )
     )
+    return Chart(text, _caption(switched=bool(switches), lost=any(lost)))
+
+
+def _caption(*, switched: bool, lost: bool) -> str:
+    told = ["blue: the slowest answer at each moment, in milliseconds"]
+    told += ["grey: the switch"] * switched + ["red: dropped requests"] * lost
+    return "; ".join(told)
 
 
 def _slice(at: float, span: float, points: int) -> int:
     return max(0, min(points - 1, int(at / span * points)))
-
-
-def _latencies(slices: Sequence[Sequence[Sample]]) -> list[float]:
-    found: list[float] = []
-    for held in slices:
-        good = [sample.latency * 1000 for sample in held if sample.good]
-        found.append(max(good) if good else found[-1] if found else 0.0)
-    return found
 
 
 def _row(values: Iterable[float]) -> str:
