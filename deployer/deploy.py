@@ -7,8 +7,18 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from typing import Any, Protocol
 
+from deployer.attempts import Attempts, figures_of
 from deployer.engine import Steps, Watch
-from deployer.errors import BudgetExceeded, DeployerError, GateFailed, Interrupted, LockHeld
+from deployer.errors import (
+    BudgetExceeded,
+    ConnectionLost,
+    ConnectionRefused,
+    DeployerError,
+    GateFailed,
+    Interrupted,
+    LockHeld,
+    PreparationLost,
+)
 from deployer.fleet import Connecting, Destination, leave, open_at_once, open_in_turn
 from deployer.plan import Plan
 from deployer.ports import Answer, Clock, Reporter, Session, Strategy
@@ -16,6 +26,9 @@ from deployer.release import short
 from deployer.rollout import Leg, roll_out
 
 __all__ = ["Collaborators", "Observation", "ProbeFigures", "Result", "deploy"]
+
+PAUSE_SECONDS = 1.0
+"""Before a host is connected to again: no hammering at a server that counts connections."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,10 +152,44 @@ def _run(result: Result, strategy: Strategy, world: Collaborators, steps: Steps,
         with steps.step("build", strategy.build_summary):
             strategy.build()
     sessions = _connect_and_scan(strategy, world.destinations, steps)
+    attempts = Attempts()
+    while True:
+        plans: list[Plan] = []
+        try:
+            _attempt(result, strategy, world, sessions, plans, steps, attempts, success)
+        except PreparationLost as error:
+            attempts = attempts.broken(error, plans)
+            sessions = _connect_again(strategy, world, steps, error)
+        else:
+            return
+
+
+def _connect_again(strategy: Strategy, world: Collaborators, steps: Steps, error: PreparationLost) -> list[Session]:
+    world.reporter.note(f"{error.message}; trying to go on with what has arrived")
+    world.clock.sleep(PAUSE_SECONDS)
+    try:
+        return [*Connecting(world.destinations, strategy.program, steps).wait()]
+    except ConnectionRefused as refused:
+        message = f"{error.message}; and then {refused.message}"
+        raise ConnectionLost(message, hint=error.hint) from refused
+
+
+def _attempt(
+    result: Result,
+    strategy: Strategy,
+    world: Collaborators,
+    sessions: list[Session],
+    plans: list[Plan],
+    steps: Steps,
+    attempts: Attempts,
+    success: str,
+) -> None:
+    """Decide and carry out, once; ``plans`` gets what was decided."""
     finished = False
     try:
-        plans = _compare(strategy, world, sessions, steps)
-        _take_over(result, plans, world.reporter)
+        plans += _compare(strategy, world, sessions, steps)
+        attempts.check(plans)
+        _take_over(result, tuple(plans), world.reporter)
         if world.dry:
             result.status = "planned"
         elif all(plan.switch is None for plan in plans):
@@ -153,7 +200,7 @@ def _run(result: Result, strategy: Strategy, world: Collaborators, steps: Steps,
             result.status = success
         finished = True
     finally:
-        result.figures.update(_figures(result.plans))
+        result.figures.update(attempts.in_all(figures_of(plans)))
         leave(sessions, wait=not finished)
 
 
@@ -210,15 +257,6 @@ def _take_over(result: Result, plans: tuple[Plan, ...], reporter: Reporter) -> N
     for plan in plans:
         for warning in plan.warnings:
             reporter.warning(warning)
-
-
-def _figures(plans: tuple[Plan, ...]) -> dict[str, int]:
-    """How big the release is, and what was done for it on all hosts together."""
-    figures: dict[str, int] = {}
-    for plan in plans:
-        for name, count in plan.figures.items():
-            figures[name] = count if name == "files_total" else figures.get(name, 0) + count
-    return figures
 
 
 def _measure(result: Result, world: Collaborators) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from deployer.errors import ConnectionLost, DeployerError, GateFailed, StateUnknown
+from deployer.errors import ConnectionLost, DeployerError, GateFailed, PreparationLost, StateUnknown
 from deployer.plan import Plan, Reply, Request, Step
 from deployer.ports import Clock, Reporter, Session
 from deployer.release import short
@@ -92,8 +92,8 @@ def carry_out(
     """Run ``plan`` to its end: the new release live and confirmed, or the old one live.
 
     ``gate`` is None where nothing can be asked. ``uninterrupted`` is entered once the gate has decided: from there a
-    signal waits. Raises GateFailed after an automatic rollback, StateUnknown when it cannot be known what is live, or
-    what the host reported before the switch.
+    signal waits. Raises GateFailed after an automatic rollback, StateUnknown when it cannot be known what is live,
+    PreparationLost where another attempt may go on, or what the host reported before the switch.
     """
     if plan.switch is None:
         return
@@ -129,7 +129,9 @@ def _at_once(plan: Plan, switch: Step, session: Session, steps: Steps, watch: Wa
     except ConnectionLost as error:
         if flight.switching:
             raise _lost(plan, error) from error
-        raise
+        if flight.watching:
+            raise
+        raise PreparationLost(error.message, hint=error.hint) from error
 
 
 def _patiently(plan: Plan, switch: Step, session: Session, steps: Steps, watch: Watch) -> None:
@@ -155,6 +157,7 @@ class _Flight:
     plan: Plan
     switch: Step
     watch: Watch
+    watching: bool = False
     switching: bool = False
 
     @property
@@ -164,6 +167,7 @@ class _Flight:
     def requests(self) -> Iterator[Request]:
         for step in (*self.plan.prepare, *self.plan.approach):
             yield from step.requests
+        self.watching = True
         self.watch.start()
         self.switching = True
         yield from self.switch.requests

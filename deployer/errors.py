@@ -16,6 +16,7 @@ __all__ = [
     "InvalidInput",
     "LockHeld",
     "NoLoginKey",
+    "PreparationLost",
     "StateUnknown",
 ]
 
@@ -43,6 +44,10 @@ class DeployFailed(DeployerError):
 
 class ConnectionLost(DeployFailed):
     """The connection broke in the middle of a deploy; the host undoes by itself what was not confirmed."""
+
+
+class PreparationLost(ConnectionLost):
+    """It broke before anybody watched and before the switch: what the host has kept, another attempt need not send."""
 
 
 class InvalidInput(DeployerError):

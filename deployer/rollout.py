@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from deployer.engine import Gate, Steps, Watch, carry_out
-from deployer.errors import ConnectionLost, DeployerError, GateFailed, Interrupted, StateUnknown
+from deployer.errors import ConnectionLost, DeployerError, GateFailed, Interrupted, PreparationLost, StateUnknown
 from deployer.parallel import outcomes, together
 from deployer.plan import Plan
 from deployer.ports import Session
@@ -99,7 +99,8 @@ def _prepare(legs: Sequence[Leg], steps: Steps) -> None:
         together([partial(steps.perform, leg.plan.prepare, leg.session) for leg in legs])
     except DeployerError as error:
         hint = "\n".join(filter(None, (error.hint, "No host was switched.")))
-        raise type(error)(error.message, hint=hint) from error
+        kind = PreparationLost if isinstance(error, ConnectionLost) else type(error)
+        raise kind(error.message, hint=hint) from error
 
 
 def _one_by_one(legs: Sequence[Leg], steps: Steps, watch: Watch) -> None:

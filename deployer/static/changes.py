@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from deployer.plan import Change
@@ -23,7 +23,8 @@ class Base:
 
     ``copying``: the host makes a copy out of links already, for the new release to begin with. ``recorded``: a manifest
     says so, and the release is as it was built. Without ``linking``, files are copied instead, for them to get a new time.
-    ``retained`` are those of the entries that no longer belong to the site itself.
+    ``retained`` are those of the entries that no longer belong to the site itself. ``arrived`` are names below ``arrived/``
+    with ``MODE/DIGEST``: contents that came before an earlier upload broke off, and belong to no release yet.
     """
 
     entries: dict[str, Entry] = field(default_factory=dict)
@@ -31,6 +32,7 @@ class Base:
     recorded: bool = False
     linking: bool = True
     retained: tuple[Retained, ...] = ()
+    arrived: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,9 +40,10 @@ class Changes:
     """How to make the new release out of the old one; names are relative to the deploy's work directory on the host.
 
     ``sent`` maps names to the entries whose contents travel: right to their place ``new/PATH``, or to ``b/KEY`` where
-    PATH could not stand in a list of hash sums. ``copied`` maps ``MODE/KEY`` to the live path that the host copies to
-    ``cMODE/KEY``. ``links`` says for every other file which name to link: ``old/PATH`` (unchanged), a copy or one sent.
-    ``directories`` are to be made.
+    PATH could not stand in a list of hash sums. ``resumed`` are those that an earlier upload has brought. ``copied`` maps
+    ``MODE/KEY`` to the live path that the host copies to ``cMODE/KEY``. ``links`` says for every other file which name to
+    link: ``old/PATH`` (unchanged), a copy, one sent or ``arrived/NAME``. ``directories`` are to be made, and ``forgotten``
+    the names below ``arrived/`` that nobody wants.
 
     Where the release begins as a copy of the live one (``copying``), ``kept`` are the files and links that stand in it
     already, and ``gone`` what has to be removed from it first.
@@ -51,11 +54,13 @@ class Changes:
     sent: dict[str, Entry]
     copied: dict[str, str]
     bytes_needed: int
-    """Disk space for the contents that are new on the host, sent or copied, in whole blocks."""
+    """Disk space for the contents that are new on the host, sent, resumed or copied, in whole blocks."""
     directories: tuple[str, ...] = ()
     copying: bool = False
     kept: frozenset[str] = frozenset()
     gone: tuple[str, ...] = ()
+    resumed: tuple[Entry, ...] = ()
+    forgotten: tuple[str, ...] = ()
 
     @property
     def deleted(self) -> int:
@@ -85,6 +90,8 @@ def compare(base: Base, wanted: Manifest) -> Changes:
         copying=base.copying,
         kept=kept,
         gone=_gone(base, kept, before - after),
+        resumed=tuple(sources.resumed),
+        forgotten=tuple(sorted(base.arrived.keys() - sources.taken)),
     )
 
 
@@ -95,14 +102,17 @@ class _Sources:
         self._base = base
         self._by_digest = {entry.digest: path for path, entry in base.entries.items() if entry.kind == Kind.FILE}
         self._places: dict[str, str] = {}
+        self._arrived = {about: name for name, about in base.arrived.items()}
         self._uses: Counter[str] = Counter()
         self.links: dict[str, str] = {}
         self.sent: dict[str, Entry] = {}
         self.copied: dict[str, str] = {}
+        self.resumed: list[Entry] = []
+        self.taken: set[str] = set()
 
     @property
     def bytes_needed(self) -> int:
-        made = [*self.sent.values(), *(self._base.entries[origin] for origin in self.copied.values())]
+        made = [*self.sent.values(), *self.resumed, *(self._base.entries[origin] for origin in self.copied.values())]
         return sum(-(-entry.size // BLOCK) * BLOCK + BLOCK // 8 for entry in made)
 
     def find(self, entry: Entry) -> None:
@@ -116,6 +126,10 @@ class _Sources:
             self.links[entry.path] = f"c{entry.mode}/{key}"
         elif (place := self._places.get(f"{entry.mode}/{key}")) is not None:
             self.links[entry.path] = place
+        elif (name := self._arrived.get(f"{entry.mode}/{key}")) is not None:
+            self._places[f"{entry.mode}/{key}"] = self.links[entry.path] = f"arrived/{name}"
+            self.resumed.append(entry)
+            self.taken.add(name)
         elif _can_be_listed(entry.path):
             self._places[f"{entry.mode}/{key}"] = f"new/{entry.path}"
             self.sent[f"new/{entry.path}"] = entry

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from deployer.errors import DeployFailed
 from deployer.plan import Reply
@@ -10,7 +10,7 @@ from deployer.static.changes import Base
 from deployer.static.manifest import Entry, Kind, decode
 from deployer.static.retain import decode as decode_retained
 
-__all__ = ["Facts", "read_base", "read_facts", "warnings"]
+__all__ = ["Facts", "read_arrived", "read_base", "read_facts", "warnings"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +20,7 @@ class Facts:
     ``host`` is its name among several (alone: empty), ``now`` its clock in Unix seconds, ``live`` the live release's
     directory name (empty: none), ``kind`` what the target is (link, directory, none), ``newest_time`` the latest
     modification time among the live files as far as it is known, ``signatures`` the bytes that it stores to rebuild files.
+    ``free_bytes`` counts in what arrived before an earlier upload broke off.
     """
 
     now: int
@@ -45,7 +46,7 @@ def read_facts(reply: Reply, host: str = "") -> Facts:
         newest=reply.text("newest"),
         unchanged=reply.text("unchanged") == "yes",
         tampered=reply.text("seal") == "broken",
-        free_bytes=reply.number("free_kilobytes") * 1024,
+        free_bytes=(reply.number("free_kilobytes") + reply.number("arrived_kilobytes")) * 1024,
         codec=reply.text("codec", "gzip"),
         exchange=reply.text("exchange"),
         newest_time=max(reply.number("newest_time"), reply.number("live_mtime")),
@@ -55,7 +56,19 @@ def read_facts(reply: Reply, host: str = "") -> Facts:
 
 
 def read_base(reply: Reply) -> Base | None:
-    """What can be linked from the live release; None when its manifest cannot be read and nothing was hashed anew."""
+    """What can be linked; None when the live release's manifest cannot be read and nothing of it was hashed anew."""
+    base = _read_live(reply)
+    return base and replace(base, arrived=read_arrived(reply))
+
+
+def read_arrived(reply: Reply) -> dict[str, str]:
+    """What arrived before an earlier upload broke off: names on the host with ``MODE/DIGEST``."""
+    lines = ((mode, line) for mode in ("644", "755") for line in reply.text(f"arrived{mode}").split("\n"))
+    parts = ((mode, *line.partition("  ./")) for mode, line in lines)
+    return {name: f"{mode}/{digest}" for mode, digest, _, name in parts if name}
+
+
+def _read_live(reply: Reply) -> Base | None:
     retained = decode_retained(reply.raw("retained") or b"")
     if (data := reply.raw("manifest")) is not None:
         try:

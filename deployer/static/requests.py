@@ -18,6 +18,7 @@ __all__ = [
     "copy",
     "discard",
     "facts",
+    "forget",
     "inspect",
     "inventory",
     "lock",
@@ -72,6 +73,11 @@ def discard() -> Request:
 def remove(body: Body) -> Request:
     """Remove the paths of ``body``, each ended by NUL, from the copy."""
     return Request("remove", Effect.WRITE, (), body)
+
+
+def forget(body: Body) -> Request:
+    """Remove the paths of ``body``, each ended by NUL, from what arrived before an earlier upload broke off."""
+    return Request("forget", Effect.WRITE, (), body)
 
 
 def signatures() -> Request:

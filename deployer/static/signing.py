@@ -45,6 +45,12 @@ class Signing:
                     self._frame = frame(self._sample())
                 self._signatures[name] = sign(data, self._frame)
 
+    def read(self, files: Iterable[Entry]) -> None:
+        """Sign ``files`` of the source that nobody sends."""
+        for entry in files:
+            if 0 < entry.size <= LARGEST and key(entry.digest) not in self._signatures:
+                self.see(entry, read_whole(self._source, entry))
+
     def put(self, entry: Entry, signature: bytes) -> None:
         """The signature of a file is known from elsewhere."""
         with self._signing:
@@ -62,9 +68,7 @@ class Signing:
 
     def renewed(self, files: Iterable[Entry]) -> dict[str, bytes]:
         """For the record: the signatures of all ``files`` of the source, in place of what the host has."""
-        for entry in files:
-            if 0 < entry.size <= LARGEST and key(entry.digest) not in self._signatures:
-                self.see(entry, read_whole(self._source, entry))
+        self.read(files)
         return {WHOLE: encode(self._signed())}
 
     def _signed(self) -> dict[bytes, bytes]:

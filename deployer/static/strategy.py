@@ -17,7 +17,7 @@ from deployer.static.agreement import agree, level
 from deployer.static.archive import is_archive, private_directory, unpack_and_scan
 from deployer.static.build import run_build, run_build_in_image
 from deployer.static.changes import Base, Changes, compare
-from deployer.static.facts import Facts, read_base, read_facts, warnings
+from deployer.static.facts import Facts, read_arrived, read_base, read_facts, warnings
 from deployer.static.host import program
 from deployer.static.limits import check_limits
 from deployer.static.manifest import Kind, Manifest
@@ -122,7 +122,7 @@ class StaticStrategy:
         )
 
     def _base(self, known: dict[tuple[bytes | None, ...], Base], answer: Answer, facts: Facts, said: Reply) -> Base:
-        key = (said.raw("manifest"), said.raw("retained"), said.raw("copying"))
+        key = tuple(map(said.raw, ("manifest", "retained", "copying", "arrived644", "arrived755")))
         if key in known:
             return known[key]
         base = read_base(said)
@@ -131,7 +131,7 @@ class StaticStrategy:
         if base is None:
             # A damaged manifest means "send more": what is really there is hashed, and only that is linked.
             (again,) = answer.session.perform(requests.inventory(facts.live))
-            base = read_base(again) or Base()
+            base = replace(read_base(again) or Base(), arrived=read_arrived(said))
         if not base.recorded and (shared := self._config.static.shared):
             # In a directory that is adopted, they are what the server keeps.
             base = replace(base, entries={path: each for path, each in base.entries.items() if not below(path, shared)})

@@ -134,12 +134,14 @@ class Upload:
         made, changes = self._made, self._made.changes
         tree = Tree(made.whole, changes, self._record, made.modified, facts.codec)
         begin = requests.remove(Names(changes.gone)) if changes.copying else requests.discard()
+        forget = (requests.forget(Names(changes.forgotten)),) if changes.forgotten else ()
+        earlier = f", {len(changes.resumed)} have arrived before" if changes.resumed else ""
         sending = _Sending(self._source, made, self._signing, facts, reporter, totals, self._once)
         return (
             Step(
                 "upload",
-                f"{len(changes.sent)} of {len(made.wanted.files)} files",
-                (begin, *sending.requests(self._patches)),
+                f"{len(changes.sent)} of {len(made.wanted.files)} files{earlier}",
+                (begin, *forget, *sending.requests(self._patches)),
             ),
             Step(
                 "assemble",
@@ -167,6 +169,7 @@ class Upload:
     def _signed(self) -> dict[str, bytes]:
         if self._signing is None:
             return {}
+        self._signing.read(self._made.changes.resumed)
         if self._renewing:
             return self._signing.renewed(self._made.wanted.files)
         if self._signatures is None:

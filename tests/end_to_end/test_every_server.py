@@ -161,11 +161,12 @@ def test_a_failing_gate_brings_the_old_release_back(site: Deployment, tmp_path: 
 
 
 def test_a_client_killed_in_its_upload_is_mended_by_the_next_run(site: Deployment) -> None:
-    """``kill -9`` while contents travel: the old release stays, whole, and the next run needs no help."""
+    """``kill -9`` while contents travel: the old release stays, whole, and the next run sends only what had not come."""
     first_version(site)
     site.deploy()
     before = site.served()
     second_version(site)
+    site.write("arrives.bin", os.urandom(100_000))
     site.write("big.bin", os.urandom(4_000_000))
     direct = dict(site.host)
     with Relay(direct["port"], rtt=0.001, rate=16) as relay:
@@ -175,7 +176,8 @@ def test_a_client_killed_in_its_upload_is_mended_by_the_next_run(site: Deploymen
     site.host = direct
 
     assert site.served() == before
-    assert site.deploy()["status"] == "deployed"
+    answer = site.deploy()
+    assert (answer["status"], answer["files_uploaded"]) == ("deployed", 3)
     assert site.served() == tree(site.source)
     assert site.is_unlocked()
 

@@ -108,6 +108,7 @@ def test_a_disk_that_fills_up_in_the_middle(small_disk: Path, tmp_path: Path, le
     else:
         ended.failed(1, "full" if "full" in ended.err else "space")
         assert site.served() == old
+    assert not (site.state / "arrived").exists()  # room is what is lacking: nothing of the upload takes any
     filler.unlink()
     del site.variables["PATH"]
     site.deploy()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 from pathlib import PurePosixPath
 
 from hypothesis import given
@@ -70,6 +71,7 @@ def assembled(live: Base, changes: Changes, wanted: Manifest) -> dict[str, tuple
         mode, _, name = key.partition("/")
         work[f"c{key}"] = (mode, live.entries[origin].digest)
         assert name.partition(".")[0] == live.entries[origin].digest
+    work |= {f"arrived/{name}": _arrived(about) for name, about in live.arrived.items()}
     work |= {
         f"old/{path}": (entry.mode, entry.digest) for path, entry in live.entries.items() if entry.kind == Kind.FILE
     }
@@ -78,6 +80,11 @@ def assembled(live: Base, changes: Changes, wanted: Manifest) -> dict[str, tuple
         assert path not in made, "a link over a file that was sent to its place"
         made[path] = work[source]
     return made
+
+
+def _arrived(about: str) -> tuple[str, str]:
+    mode, _, digest = about.partition("/")
+    return mode, digest
 
 
 def listed(live: Base, changes: tuple[Change, ...]) -> set[str]:
@@ -104,6 +111,26 @@ def test_carried_out_the_changes_give_the_wanted_release(old: Manifest, wanted: 
     """From any release to any other: each file has the wanted contents and mode, and there is no other."""
     changes = compare(base(old), wanted)
     assert assembled(base(old), changes, wanted) == {entry.path: (entry.mode, entry.digest) for entry in wanted.files}
+
+
+def remains(manifest: Manifest) -> dict[str, str]:
+    """What arrived of a release, as if it had been sent to its places."""
+    return {f"a1b2/new/{entry.path}": f"{entry.mode}/{entry.digest}" for entry in manifest.files}
+
+
+@given(RELEASES, RELEASES, RELEASES)
+def test_what_arrived_before_is_not_sent_again(old: Manifest, before: Manifest, wanted: Manifest) -> None:
+    """Contents that came with their mode are linked, whatever release they were for; the rest of them is forgotten."""
+    live = replace(base(old), arrived=remains(before))
+    changes = compare(live, wanted)
+    assert assembled(live, changes, wanted) == {entry.path: (entry.mode, entry.digest) for entry in wanted.files}
+    have = {(entry.mode, entry.digest) for entry in before.files}
+    assert not have & {(entry.mode, entry.digest) for entry in changes.sent.values()}
+    used = {name.removeprefix("arrived/") for name in changes.links.values() if name.startswith("arrived/")}
+    assert set(changes.forgotten) == live.arrived.keys() - used
+    assert len(changes.resumed) == len(used)
+    needed = compare(base(old), wanted).bytes_needed
+    assert changes.bytes_needed == needed
 
 
 @given(RELEASES, RELEASES)

@@ -63,11 +63,10 @@ class World:
     def __post_init__(self) -> None:
         self.strategy = FakeStrategy(self.plan)
 
-    def run(self, success: str = "deployed") -> Result:
+    def run(self, success: str = "deployed", transport: FakeTransport | None = None) -> Result:
+        way = transport or FakeTransport(self.session, error=self.refused)
         collaborators = Collaborators(
-            destinations=(
-                Destination(FakeTransport(self.session, error=self.refused), lambda _plan: lambda: self.reason),
-            ),
+            destinations=(Destination(way, lambda _plan: lambda: self.reason),),
             reporter=self.reports,
             clock=self.clock,
             watch=self.watch,
@@ -224,10 +223,80 @@ def test_a_failure_waits_until_the_host_has_undone(verb: str, error: DeployerErr
     world = World()
     world.session.answers[verb] = error
     result = world.run()
-    assert (result.status, result.error) == ("failed", error)
+    assert (result.status, str(result.error)) == ("failed", str(error))
     assert world.session.closed == [True]
     assert result.figures["bytes_uploaded"] == 300
     assert (result.release, result.previous_release) == (NEW, OLD)
+
+
+def sending(files: int, size: int, previous: str = OLD) -> Plan:
+    """A plan that sends so many files, and of which so many bytes have been sent when it ends."""
+    figures = {"files_total": 9, "files_uploaded": files, "files_deleted": 0, "bytes_uploaded": size}
+    return replace(PLAN, figures=figures, previous=previous)
+
+
+def broken_off(*plans: Plan, times: int) -> World:
+    """A deploy whose upload breaks so many times; what is decided is one of the plans after the other."""
+    world = World()
+    errors = [ConnectionLost(f"gone {number}") for number in range(1, times + 1)]
+    decided = iter(plans)
+
+    def upload() -> None:
+        if errors:
+            raise errors.pop(0)
+
+    def decide() -> None:
+        world.strategy.plan = next(decided)
+
+    world.session.answers["upload"] = upload
+    world.strategy.deciding = decide
+    return world
+
+
+def test_a_broken_upload_is_gone_on_with() -> None:
+    """As long as less is missing each time; the figures are of all attempts, and the build and the scan are not repeated."""
+    world = broken_off(sending(9, 5_000_000), sending(5, 5_000_000), sending(1, 700), times=2)
+    result = world.run()
+    assert (result.status, result.error) == ("deployed", None)
+    assert result.figures == {"files_total": 9, "files_uploaded": 9, "files_deleted": 0, "bytes_uploaded": 10_000_700}
+    assert world.session.closed == [True, True, False]
+    assert [event for event in world.strategy.events if event != "decide"] == ["scan"]
+    assert world.watch.events == ["watch", "mark", "stop"]
+    assert [note.partition(";")[0] for note in world.reports.said("note")] == ["gone 1", "gone 2"]
+
+
+@pytest.mark.parametrize(
+    "plans",
+    [
+        (sending(9, 1_000_000),),
+        (sending(9, 5_000_000), sending(9, 0)),
+        (sending(9, 5_000_000), sending(5, 0, previous=NEW)),
+    ],
+    ids=["little was sent", "nothing more is there", "somebody else has deployed"],
+)
+def test_a_broken_upload_is_not_gone_on_with_in_vain(plans: tuple[Plan, ...]) -> None:
+    """Then the connection's end is the deploy's, and every lock is given back."""
+    world = broken_off(*plans, times=1)
+    result = world.run()
+    assert result.error is not None
+    assert (result.status, result.error.message, result.error.exit_code) == ("failed", "gone 1", 1)
+    assert result.figures["bytes_uploaded"] == plans[0].figures["bytes_uploaded"]
+    assert world.session.closed == [True] * len(plans)
+
+
+def test_a_host_that_is_gone_for_good_is_a_broken_connection() -> None:
+    """Exit code 1 as for every deploy that had begun, and both reasons are told."""
+    world = broken_off(sending(9, 5_000_000), times=1)
+    transport = FakeTransport(world.session)
+
+    def upload() -> None:
+        transport.error = ConnectionRefused("cannot connect")
+        raise ConnectionLost("gone")
+
+    world.session.answers["upload"] = upload
+    result = world.run(transport=transport)
+    assert result.error is not None
+    assert (result.error.exit_code, result.error.message) == (1, "gone; and then cannot connect")
 
 
 def test_a_failed_gate_is_rolled_back() -> None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 import pytest
 
 from deployer.engine import Steps, carry_out
-from deployer.errors import ConnectionLost, DeployerError, DeployFailed, GateFailed, StateUnknown
+from deployer.errors import ConnectionLost, DeployerError, DeployFailed, GateFailed, PreparationLost, StateUnknown
 from deployer.interrupts import Interrupts
 from deployer.plan import Effect, Plan, Request, Step
 from tests.fakes import Behaviour, FakeClock, FakeSession, FakeWatch, RecordedReports, held
@@ -114,11 +114,12 @@ def test_without_a_gate_nothing_is_checked() -> None:
 @pytest.mark.parametrize("verb", ["contents 1", "contents 2", "tree"])
 @pytest.mark.parametrize("error", [DeployFailed("no space"), ConnectionLost("gone")])
 def test_a_failure_before_the_switch_is_told_as_it_is(verb: str, error: DeployerError) -> None:
-    """Nothing was switched: neither watch nor gate begin, and a lost connection is an ordinary failure."""
+    """Nothing was switched: neither watch nor gate begin. After a lost connection, another attempt may go on."""
     deploy = Deploy(answers={verb: error})
     with pytest.raises(DeployerError) as caught:
         deploy.run()
-    assert caught.value is error
+    assert (caught.value.exit_code, caught.value.message) == (1, error.message)
+    assert isinstance(caught.value, PreparationLost) == isinstance(error, ConnectionLost)
     assert deploy.events == WAY_UP[: WAY_UP.index(verb) + 1]
 
 

@@ -19,6 +19,7 @@ DOCS = Path(__file__).resolve().parents[2] / "docs"
 CODES = {
     "DeployFailed": 1,
     "ConnectionLost": 1,
+    "PreparationLost": 1,
     "InvalidInput": 2,
     "NoLoginKey": 2,
     "LockHeld": 3,

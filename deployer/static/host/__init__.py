@@ -13,6 +13,7 @@ PARTS = (
     "heal.sh",
     "facts.sh",
     "receive.sh",
+    "arrived.sh",
     "patch.sh",
     "share.sh",
     "switch.sh",

@@ -57,6 +57,7 @@ do_facts() { # what a run must know; the wanted digest spares the manifest when 
         ;;
     esac
     fact unchanged "$unchanged"
+    [ "$unchanged" ] || arrived_facts
 }
 
 live_facts() {
@@ -102,6 +103,7 @@ do_conclude() { # WHEN: the end of a deploy that had nothing to do; "unchanged" 
     [ "$when" = always ] || [ "${unchanged:-}" = yes ] || return 0
     find_live
     previous=$live
+    [ ! -d "$state/arrived" ] || put_away "$state/arrived"
     journal done unchanged "$live"
     unlock
 }

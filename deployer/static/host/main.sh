@@ -19,8 +19,11 @@ undo() { # a deposed owner finds its directory gone and leaves everything to the
         journal switch undone "$built" ",\"why\":\"$failure\""
         true >"$state/records/$built/failed"
     elif [ "$built" ] && [ ! -e "$state/records/$built/served" ]; then
+        # To the others of several hosts nothing may have come yet: what is here is not sent a second time.
+        mv "$root/releases/$built" "$work/new" 2>/dev/null
         remove_release "$built"
     fi
+    working keep_arrived
     rm -f "$state/pending"
     journal "${verb:-end}" failed "$built" ",\"why\":\"$failure\""
     unlock
@@ -34,7 +37,7 @@ while IFS= read -r verb; do
         renew
         continue
         ;;
-    site | lock | facts | inventory | conclude | copy | discard | remove | signatures | patch | contents | share | tree | switch | revert | confirm | log | inspect | show_log | check_release | check | break)
+    site | lock | facts | inventory | conclude | copy | discard | remove | forget | signatures | patch | contents | share | tree | switch | revert | confirm | log | inspect | show_log | check_release | check | break)
         renew
         "do_$verb"
         ;;

@@ -58,10 +58,10 @@ do_discard() { # the copy is of no use
 
 do_remove() { # from the copy: what changed or is gone
     rm -f "$work/complete"
-    working copied && working remove_names && [ -f "$work/complete" ] || cannot 'begin with a copy of the live release on the host'
+    working copied && working remove_names "$work/new" && [ -f "$work/complete" ] || cannot 'begin with a copy of the live release on the host'
 }
 
-remove_names() { unpack gzip | (cd "$work/new" && exec xargs -0 rm -rf); }
+remove_names() { unpack gzip | (cd "$1" && exec xargs -0 rm -rf); } # in that DIRECTORY
 
 do_contents() { # a batch: sums, what is sent (new/PATH, b/KEY), links to what the host has and copies (kMODE/KEY)
     IFS= read -r codec && IFS= read -r stamp || exit 1
@@ -80,7 +80,7 @@ link_old() { # what is live, for what is made out of it
     [ ! -L "$work/old" ] || return 0
     find_live
     case $kind in link) old=$root/releases/$live ;; *) old=$target/. ;; esac
-    ln -s "$old" "$work/old" || cannot 'write to the lock directory on the host'
+    renew_arrived && ln -s "$old" "$work/old" || cannot 'write to the lock directory on the host'
 }
 
 check_sums() { # of the contents that have come; what is wrong is said on standard error, after a second look

@@ -101,7 +101,7 @@ do_switch() {
     true >"$state/records/$release/served"
     journal switch done "$release"
     # What was sent or copied lives on under its new names.
-    for directory in b c644 c755 k644 k755; do
+    for directory in b c644 c755 k644 k755 arrived; do
         [ ! -d "$work/$directory" ] || put_away "$work/$directory"
     done
 }
