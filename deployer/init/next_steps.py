@@ -21,6 +21,8 @@ def next_steps(config: Config, places: Places, *, workflow: bool) -> Iterator[st
     if config.strategy == "rebuild" and config.traefik.directory:
         commands.insert(1, ("proxy adopt", "move its service out of Traefik's hand-written file"))
     for command, meaning in commands:
+        if command == "plan" and _builds_here(config) and not option:
+            yield f"  {config.static.build:{_WIDTH}} once by hand: a plan builds nothing"
         yield f"  {f'deployer {command}{option}':{_WIDTH}} {meaning}"
     if workflow:
         yield "For the workflow, a key that the server lets in and GitHub keeps as a secret:"
@@ -28,6 +30,11 @@ def next_steps(config: Config, places: Places, *, workflow: bool) -> Iterator[st
         files = " ".join(quote(places.shown(file)) for file in (places.file, places.workflow))
         yield f"  git add {files}"
         yield "After `git commit` and `git push`, every push deploys."
+
+
+def _builds_here(config: Config) -> bool:
+    static = config.static
+    return config.strategy == "static" and bool(static.build) and not static.build_image
 
 
 def _key_steps(config: Config) -> Iterator[str]:

@@ -28,7 +28,7 @@ def scan(source: Path, exclude: tuple[str, ...] = (), progress: Callable[[int], 
     if not source.is_dir():
         problem = "is not a directory" if source.exists() else "does not exist"
         message = f"static.source {str(source)!r} {problem}"
-        raise InvalidInput(message, hint="Build the site first, or set static.build so that deployer does it.")
+        raise InvalidInput(message, hint=_BUILD_FIRST)
     reader = _Reader(os.path.realpath(source), exclude, progress)
     try:
         entries = sorted(reader.walk(str(source)), key=lambda entry: entry.path)
@@ -42,6 +42,12 @@ def scan(source: Path, exclude: tuple[str, ...] = (), progress: Callable[[int], 
         message = f"static.source {str(source)!r} is empty, and deploying it would take the site away"
         raise InvalidInput(message, hint="See whether the build wrote its files elsewhere.")
     return Manifest(tuple(entries))
+
+
+_BUILD_FIRST = (
+    "Build the site first: `deployer run` does it where static.build is set, `deployer plan` never.\n"
+    "After a build, see whether it writes its files elsewhere."
+)
 
 
 class _Reader:

@@ -103,6 +103,26 @@ def test_flags_lead_to_a_deploy(site: Deployment, sshd: Sshd) -> None:
     assert site.served()[b"index.html"] == ("644", b"one")
 
 
+def test_what_init_says_next_can_be_done(site: Deployment, sshd: Sshd) -> None:
+    """A new user does it line by line, on a site that was never built: then it is live, and there is a way back."""
+    build = "mkdir -p out && date +%N > out/index.html"
+    confirmed = ("--accept-fingerprint", fingerprint(sshd))
+    ran = site.command("init", *flags(site, sshd), *confirmed, "--build", build, "--source", "out", "--no-workflow")
+    assert ran.code == 0, ran.err
+    lines = [line.strip() for line in ran.err.partition("Next:\n")[2].splitlines()]
+    for line in lines:
+        if line.startswith("deployer "):
+            ended = site.command(line.split()[1])
+            assert ended.code == 0, f"{line}: {ended.err}"
+        else:
+            assert line.startswith(build)
+            subprocess.run(["sh", "-c", build], cwd=site.working_directory, check=True)
+    assert [line.split()[1] for line in lines if line.startswith("deployer ")] == ["check", "plan", "run"]
+    first = site.answer("status")["live_release"]
+    assert site.deploy()["previous_release"] == first
+    assert site.answer("rollback")["release"] == first
+
+
 @pytest.mark.parametrize("kind", ["ecdsa", "rsa"])
 def test_any_key_of_the_server_may_be_confirmed(site: Deployment, sshd: Sshd, kind: str) -> None:
     """Whichever a person compared is the one that is pinned, and it deploys."""

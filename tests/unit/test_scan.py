@@ -146,6 +146,7 @@ def test_a_missing_source_says_what_to_do(tmp_path: Path) -> None:
     with pytest.raises(InvalidInput, match="does not exist") as caught:
         scan(tmp_path / "public")
     assert "static.build" in caught.value.hint
+    assert "`deployer plan` never" in caught.value.hint
 
 
 def test_a_file_as_source_is_refused(source: Path) -> None:
