@@ -79,6 +79,19 @@ def test_only_requests_that_look_are_reading(name: str) -> None:
     assert (request.effect is Effect.READ) == (request.verb in reading)
 
 
+@pytest.mark.parametrize("count", [3, 50_003])
+def test_what_is_kept_of_broken_uploads_is_bounded(tmp_path: Path, count: int) -> None:
+    """The next answer of the host lists it all, and must get through a line that breaks."""
+    kept = tmp_path / "arrived" / "a1b2"
+    kept.mkdir(parents=True)
+    for number in range(count):
+        (kept / f"{number}").touch()
+    found = re.search(r"^bound_arrived\(\) {.*?^}$", program(), re.MULTILINE | re.DOTALL)
+    assert found
+    subprocess.run(["sh", "-uec", f"{found[0]}\nwork=$1\nbound_arrived", "sh", tmp_path], check=True)
+    assert len([*kept.iterdir()]) == min(count, 50_000)
+
+
 def test_arguments_are_single_lines() -> None:
     """The protocol's rule, kept by every request whatever it is about."""
     about = requests.switch("new", "old", commit="é\n\"'\\")

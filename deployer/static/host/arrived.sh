@@ -19,8 +19,7 @@ list_arrived() {
     done
 }
 
-# What has a second name could be live. And a line that breaks early must not break on this answer.
-hash_arrived() { (cd "$place" && find . -type f -links 1 -perm "$mode" -exec sha256sum {} + | head -n 25000); }
+hash_arrived() { (cd "$place" && find . -type f -links 1 -perm "$mode" -exec sha256sum {} +); } # a second name could be live
 
 do_forget() { # of these contents, those that this deploy does not want
     rm -f "$work/complete"
@@ -33,7 +32,7 @@ renew_arrived() { # before any of them gets a second name: the release's time
 
 keep_arrived() { # at the end of a deploy that was cut off; not where the host itself gave up, for want of room, say
     [ "$failure" = 'input ended' ] || [ -f "$work/cut" ] || return 0
-    [ ! -L "$work/old" ] || keep_new "$work/arrived/$nonce" || rm -rf "$work/arrived/$nonce"
+    [ ! -L "$work/old" ] || { keep_new "$work/arrived/$nonce" && bound_arrived; } || rm -rf "$work/arrived/$nonce"
     [ -d "$state/arrived" ] || [ ! -d "$work/arrived" ] || mv "$work/arrived" "$state/arrived"
 }
 
@@ -44,4 +43,8 @@ keep_new() { # DIRECTORY to keep it in: what has come, without its links to what
     find "$1" ! -type d \( ! -type f -o ! -links 1 \) -exec rm -f {} + || return
     find "$1" -depth -type d -exec rmdir {} + 2>/dev/null
     return 0
+}
+
+bound_arrived() { # the next run is told of all: a line that breaks early must not break on that
+    (cd "$work/arrived" && find . -type f | tail -n +50001 | tr '\n' '\000' | xargs -0 rm -f)
 }
