@@ -106,20 +106,26 @@ def test_what_is_damaged_is_sent_again(broken: Deployment, harm: Callable[[Path]
     assert broken.served() == tree(broken.source)
 
 
-def test_what_is_live_is_never_touched(broken: Deployment) -> None:
-    """A name of a live file among what was kept: it is not taken, and keeps its time and mode."""
-    live = broken.target / "same.html"
-    kept = arrived(broken)["movie0.bin"].parent
-    os.link(live, kept / "trap")
-    broken.write("copy.bin", "same")
-    before = live.stat()
+def test_what_a_release_has_is_never_touched(remote: Deployment, sshd: Sshd) -> None:
+    """A second name of a release's file among what was kept: it is not taken, and the way back to that release is open."""
+    first = remote.live
+    remote.files(index="new", same="same")
+    remote.deploy()
+    for number in range(FILES):
+        remote.write(f"movie{number}.bin", os.urandom(SIZE))
+    break_off(remote, sshd, "movie3.bin")
+    (old,) = (remote.root / "releases").glob(f"{first}*/index.html")
+    os.link(old, arrived(remote)["movie0.bin"].with_name("trap"))
+    remote.write("copy.html", "old")
+    before = old.stat()
 
-    broken.deploy()
+    remote.deploy()
 
-    after = live.stat()
+    after = old.stat()
     assert (after.st_mtime_ns, after.st_mode, after.st_ino) == (before.st_mtime_ns, before.st_mode, before.st_ino)
-    assert (broken.target / "copy.bin").stat().st_ino != before.st_ino
-    assert broken.served() == tree(broken.source)
+    assert (remote.target / "copy.html").stat().st_ino != before.st_ino
+    assert remote.served() == tree(remote.source)
+    assert remote.answer("rollback", first)["release"] == first
 
 
 def test_what_nobody_wants_any_more_goes(broken: Deployment, sshd: Sshd) -> None:
@@ -129,9 +135,9 @@ def test_what_nobody_wants_any_more_goes(broken: Deployment, sshd: Sshd) -> None
     break_off(broken, sshd, "movie2.bin")
 
     wanted = {path.read_bytes() for path in broken.source.iterdir()}
-    kept = arrived(broken)
-    assert sum(path.read_bytes() not in wanted for path in kept.values()) <= 1  # the one that was cut
-    assert kept.keys() >= {"movie0.bin", "movie1.bin"}
+    kept = [path.read_bytes() for path in (broken.state / "arrived").rglob("*") if path.is_file()]
+    assert sum(data in wanted for data in kept) >= 2
+    assert sum(data not in wanted for data in kept) <= 1  # the one that was cut
 
     broken.deploy()
     assert broken.served() == tree(broken.source)
