@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gzip
+import hashlib
 import os
 import time
 from collections.abc import Callable
@@ -11,7 +13,10 @@ import pytest
 from deployer.errors import ConnectionLost, DeployerError, DeployFailed, GateFailed, InvalidInput, LockHeld
 from deployer.plan import Request
 from deployer.static import requests
+from deployer.static.matching import record
 from deployer.static.rollback import StaticRollback
+from deployer.static.signatures import SEPARATOR
+from deployer.static.stream import Names
 from tests.contract.conftest import Way
 from tests.contract.program import Bytes, Endless, ask
 from tests.contract.site import Site
@@ -177,6 +182,23 @@ def test_a_broken_lock_stops_its_owner(site: Site) -> None:
     with pytest.raises(DeployFailed, match="lock"):
         owner.perform(requests.switch("20261122T190300Z-x.y", ""))
     assert not site.target.exists()
+
+
+def test_nothing_is_rebuilt_over_a_live_file(site: Site) -> None:
+    """Where a link to it stands in the new release's place, it stays as it is, and the host says that it is not right."""
+    site.deployed()
+    before = (site.target / "index.html").stat()
+    session = site.session()
+    begin = (requests.lock(1, "anna"), requests.copy(), requests.facts("x"), requests.remove(Names(())))
+    session.perform(site.ask(), *begin)
+    listed = f"{hashlib.sha256(b'two').hexdigest()}  new/index.html\n".encode() + SEPARATOR
+    body = Bytes(gzip.compress(listed + record(b"index.html", b"two", [])))
+    (reply,) = session.perform(requests.patch("gzip", "202611221903.00", 1, body, lambda _reply: None))
+    session.close()
+    assert reply.text("unpatched") == "new/index.html"
+    after = (site.target / "index.html").stat()
+    assert (after.st_ino, after.st_mtime_ns, after.st_mode) == (before.st_ino, before.st_mtime_ns, before.st_mode)
+    assert site.live() == {"index.html": b"one"}
 
 
 @pytest.mark.parametrize(
