@@ -146,8 +146,11 @@ renew() { # the lease; a lapsed or broken one ends this deploy
         fail deposed "this deploy was silent for longer than its lease of $lease s, so its lock is void"
     { true >"$work/lease"; } 2>/dev/null || {
         ours
-        # Once more, for the shell to say why.
-        true >"$work/lease" || cannot "renew the lock's lease in $state on the host"
+        # Once more, for the shell to say why: what tar says of the same trouble may come first, or never.
+        lease_trouble=$({ true >"$work/lease"; } 2>&1) || {
+            ! full || cannot "renew the lock's lease in $state on the host"
+            fail failed "cannot renew the lock's lease in $state on the host: ${lease_trouble##*: }"
+        }
     }
     renewed=$up
 }

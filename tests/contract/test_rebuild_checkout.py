@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from deployer.errors import DeployFailed, InvalidInput
+from deployer.plan import Text
 from deployer.rebuild import requests
 from tests.contract.checkout_host import CheckoutHost, Repository, git, isolate, page
 
@@ -587,3 +588,12 @@ def test_a_hook_of_the_hosts_own_runs(host: CheckoutHost, repository: Repository
     assert "no luck" in reply.text("warning")
     assert (host.path.parent / "hook").read_text() == f"{wanted}\n"
     assert host.head() == wanted
+
+
+def test_a_deploy_that_has_begun_may_take_its_time_to_undo(host: CheckoutHost) -> None:
+    """Its host is spared from then on, however quick its commands were: taking containers back is not quick."""
+    session = host.open()
+    session.perform(requests.lock(30, "test"))
+    assert not session._has_ticked
+    session.perform(requests.begin(host.release, "", Text(lambda: "app blog\n")))
+    assert session._has_ticked

@@ -305,7 +305,14 @@ def test_a_host_that_is_lost_after_its_switch_is_unknown(fleet: Fleet, three: li
     one, two, last = fleet.members
     with Relay(to=one.sshd.port, rtt=0) as relay:
         fleet.members[0] = replace(one, way=relay.port)
-        two.web.when_live(two.target, "two", strike(fault, one, relay))
+        lose = strike(fault, one, relay)
+
+        def lose_and_wait() -> None:
+            """Until the loss must have been noticed: the third's turn comes behind the second's answer."""
+            lose()
+            time.sleep(1)
+
+        two.web.when_live(two.target, "two", lose_and_wait)
         fleet.site.files(index="two")
         fleet.configure()
 

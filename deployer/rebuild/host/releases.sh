@@ -35,6 +35,8 @@ host_facts() {
 
 do_begin() { # RELEASE PREVIOUS MEMBERS, then the record's facts (none: it is there already)
     IFS= read -r release && IFS= read -r previous && IFS= read -r members || exit 1
+    # From here on undoing may take long, also where no command runs long enough to say so.
+    tick || true
     record=$state/records/$release
     [ -d "$record" ] || mkdir "$record" || cannot "write to $state on the host"
     frames >"$work/facts" || exit 1
