@@ -1,0 +1,95 @@
+"""Storing deliveries durably at the disk's pace: those that arrive while one commit is being synced share the next."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from concurrent.futures import Future
+from dataclasses import dataclass
+
+from receiver.errors import ReceiverError, StoreUnavailable
+from receiver.store import Database
+from receiver.store.intake import Arrival, Fate, record
+
+__all__ = ["Committer", "Stored"]
+
+LARGEST_BATCH = 64
+LONGEST_QUEUE = 2_000
+"""More than can be stored within GitHub's ten seconds: whoever comes later is told at once to come again."""
+_STOP = None
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """A delivery that is on disk: its row and what became of it for each app."""
+
+    row: int
+    fates: tuple[Fate, ...]
+
+
+class Committer:
+    """One thread that writes for all others of its process. ``notify`` is called after a commit that queued a job."""
+
+    def __init__(self, database: Database, notify: object = None) -> None:
+        self._database = database
+        self._notify = notify if callable(notify) else lambda: None
+        self._waiting: queue.Queue[tuple[Arrival, Future[Stored]] | None] = queue.Queue(LONGEST_QUEUE)
+        self._thread = threading.Thread(target=self._work, name="committer", daemon=True)
+        self._thread.start()
+
+    def store(self, arrival: Arrival, timeout: float) -> Stored:
+        """Return when the delivery is durable. Raises StoreUnavailable: then it may not be."""
+        answer: Future[Stored] = Future()
+        try:
+            self._waiting.put_nowait((arrival, answer))
+            return answer.result(timeout)
+        except queue.Full:
+            raise StoreUnavailable("too many deliveries wait to be stored") from None
+        except TimeoutError:
+            raise StoreUnavailable(f"the database took longer than {timeout:g} s") from None
+
+    def close(self) -> None:
+        """Store what waits, and end."""
+        self._waiting.put(_STOP)
+        self._thread.join()
+
+    def _work(self) -> None:
+        while (batch := self._next_batch()) is not None:
+            try:
+                self._commit(batch)
+            except ReceiverError as error:
+                # One that cannot be stored must not take the others with it.
+                for entry in batch:
+                    self._commit_alone(entry, error, len(batch))
+
+    def _next_batch(self) -> list[tuple[Arrival, Future[Stored]]] | None:
+        first = self._waiting.get()
+        if first is _STOP:
+            return None
+        batch = [first]
+        while len(batch) < LARGEST_BATCH:
+            try:
+                following = self._waiting.get_nowait()
+            except queue.Empty:
+                break
+            if following is _STOP:
+                self._waiting.put(_STOP)
+                break
+            batch.append(following)
+        return batch
+
+    def _commit_alone(self, entry: tuple[Arrival, Future[Stored]], error: ReceiverError, size: int) -> None:
+        try:
+            if size == 1:
+                raise error
+            self._commit([entry])
+        except ReceiverError as reason:
+            entry[1].set_exception(reason)
+
+    def _commit(self, batch: list[tuple[Arrival, Future[Stored]]]) -> None:
+        with self._database.writing() as connection:
+            stored = [Stored(*record(connection, arrival)) for arrival, _ in batch]
+        if any(fate.verdict == "queued" for each in stored for fate in each.fates):
+            self._notify()
+        for (_, answer), each in zip(batch, stored, strict=True):
+            answer.set_result(each)

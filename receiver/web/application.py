@@ -1,0 +1,19 @@
+"""The Flask application: which parts it has and what they share."""
+
+from __future__ import annotations
+
+from flask import Flask
+
+from receiver.web.hook import blueprint as hook
+from receiver.web.world import World
+
+__all__ = ["create_app"]
+
+
+def create_app(world: World) -> Flask:
+    """The application of one process. Dashboard and API exist only where ``[login]`` says who may use them."""
+    app = Flask(__name__, static_folder=None)
+    app.extensions["receiver"] = world
+    app.secret_key = world.session_key
+    app.register_blueprint(hook)
+    return app

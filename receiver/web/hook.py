@@ -1,0 +1,96 @@
+"""``POST /hooks/github``: verify, decide, store durably, answer.
+
+Nothing is said about anything before the signature is verified, and 202 only when the delivery is on disk.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import time
+from urllib.parse import parse_qs
+
+from flask import Blueprint, Response, jsonify, request
+from werkzeug.exceptions import RequestEntityTooLarge
+
+from receiver.errors import StoreUnavailable
+from receiver.hooks import EVENTS, Event, Ignored, MalformedPayload, Wanted, decide, owners_of, parse_event
+from receiver.hooks.signature import HEADER
+from receiver.store.intake import Arrival
+from receiver.web.world import World, world
+
+__all__ = ["blueprint"]
+
+STORE_SECONDS = 9.0
+"""GitHub waits for ten seconds."""
+READ_SIZE = 1 << 16
+_GUID = re.compile(r"[0-9A-Za-z-]{1,64}")
+_EVENT = re.compile(r"[a-z_]{1,50}")
+_FORM, _JSON = "application/x-www-form-urlencoded", "application/json"
+
+blueprint = Blueprint("hook", __name__)
+
+
+@blueprint.post("/hooks/github")
+def receive() -> tuple[Response, int]:
+    """GitHub's deliveries."""
+    here = world()
+    body = read_body(here.config.largest_delivery)
+    owners = owners_of(body, request.headers.get(HEADER, "").encode("utf-8", "surrogateescape"), here.secrets.webhook)
+    if not owners:
+        return jsonify(error="the signature is missing or wrong"), 401
+    name, guid = request.headers.get("X-GitHub-Event", ""), request.headers.get("X-GitHub-Delivery", "")
+    if not _EVENT.fullmatch(name) or not _GUID.fullmatch(guid):
+        return jsonify(error="X-GitHub-Event or X-GitHub-Delivery is missing or malformed"), 400
+    try:
+        event = parse_event(name, _payload(body))
+    except MalformedPayload as error:
+        return jsonify(error=str(error)), 400
+    return _store(here, guid, body, event, owners)
+
+
+def read_body(largest: int) -> bytes:
+    """The whole body. Raises RequestEntityTooLarge: for a sized one before anything of it is read."""
+    if (request.content_length or 0) > largest:
+        raise RequestEntityTooLarge
+    pieces, size = [], 0
+    while piece := request.stream.read(READ_SIZE):
+        size += len(piece)
+        if size > largest:
+            raise RequestEntityTooLarge
+        pieces.append(piece)
+    return b"".join(pieces)
+
+
+def _payload(body: bytes) -> bytes:
+    """The JSON text, as it is or as the one field of a form. Raises MalformedPayload."""
+    if request.mimetype == _JSON:
+        return body
+    if request.mimetype != _FORM:
+        raise MalformedPayload(f"the content type is neither {_JSON} nor {_FORM}")
+    try:
+        fields = parse_qs(body.decode("ascii"), strict_parsing=True, max_num_fields=8, errors="strict")
+        (payload,) = fields["payload"]
+        return payload.encode()
+    except (ValueError, KeyError):
+        raise MalformedPayload("the form has no single field called payload") from None
+
+
+def _store(here: World, guid: str, body: bytes, event: Event, owners: frozenset[str]) -> tuple[Response, int]:
+    verdicts = tuple(
+        (name, verdict)
+        for name, app in here.config.apps.items()
+        if name in owners
+        and isinstance(verdict := decide(app, event), Wanted | Ignored)
+        and (app.repository.lower() == event.repository.lower() or event.name == "ping")
+    )
+    arrival = Arrival(guid, hashlib.sha256(body).hexdigest(), event, time.time(), verdicts)
+    try:
+        stored = here.committer.store(arrival, STORE_SECONDS)
+    except StoreUnavailable:
+        return jsonify(error="the delivery could not be stored; deliver it again"), 503
+    fates = [
+        {"app": fate.app, "verdict": fate.verdict, "reason": fate.reason, "job": fate.job} for fate in stored.fates
+    ]
+    known = event.name in EVENTS
+    return jsonify(delivery=guid, event=event.name if known else "unknown", apps=fates), 202
