@@ -14,7 +14,7 @@ from flask import Blueprint, Response, jsonify, request
 from werkzeug.exceptions import RequestEntityTooLarge
 
 from receiver.errors import StoreUnavailable
-from receiver.hooks import EVENTS, Event, Ignored, MalformedPayload, Wanted, decide, owners_of, parse_event
+from receiver.hooks import EVENTS, Event, MalformedPayload, decide, owners_of, parse_event
 from receiver.hooks.signature import HEADER
 from receiver.store.intake import Arrival
 from receiver.web.world import World, world
@@ -77,13 +77,10 @@ def _payload(body: bytes) -> bytes:
 
 
 def _store(here: World, guid: str, body: bytes, event: Event, owners: frozenset[str]) -> tuple[Response, int]:
-    verdicts = tuple(
-        (name, verdict)
-        for name, app in here.config.apps.items()
-        if name in owners
-        and isinstance(verdict := decide(app, event), Wanted | Ignored)
-        and (app.repository.lower() == event.repository.lower() or event.name == "ping")
-    )
+    concerned = {
+        name: app for name, app in here.config.apps.items() if name in owners and _names(event, app.repository)
+    }
+    verdicts = tuple((name, decide(app, event)) for name, app in concerned.items())
     arrival = Arrival(guid, hashlib.sha256(body).hexdigest(), event, time.time(), verdicts)
     try:
         stored = here.committer.store(arrival, STORE_SECONDS)
@@ -94,3 +91,8 @@ def _store(here: World, guid: str, body: bytes, event: Event, owners: frozenset[
     ]
     known = event.name in EVENTS
     return jsonify(delivery=guid, event=event.name if known else "unknown", apps=fates), 202
+
+
+def _names(event: Event, repository: str) -> bool:
+    """An organisation's ping and events that nobody knows name no repository."""
+    return event.repository.lower() in {"", repository.lower()}
