@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import queue
 import threading
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 
 from receiver.errors import ReceiverError, StoreUnavailable
 from receiver.store import Database
+from receiver.store.counters import add
 from receiver.store.intake import Arrival, Fate, record
 
 __all__ = ["Committer", "Stored"]
@@ -30,9 +33,9 @@ class Stored:
 class Committer:
     """One thread that writes for all others of its process. ``notify`` is called after a commit that queued a job."""
 
-    def __init__(self, database: Database, notify: object = None) -> None:
+    def __init__(self, database: Database, notify: Callable[[], None] = lambda: None) -> None:
         self._database = database
-        self._notify = notify if callable(notify) else lambda: None
+        self._notify = notify
         self._waiting: queue.Queue[tuple[Arrival, Future[Stored]] | None] = queue.Queue(LONGEST_QUEUE)
         self._thread = threading.Thread(target=self._work, name="committer", daemon=True)
         self._thread.start()
@@ -89,7 +92,16 @@ class Committer:
     def _commit(self, batch: list[tuple[Arrival, Future[Stored]]]) -> None:
         with self._database.writing() as connection:
             stored = [Stored(*record(connection, arrival)) for arrival, _ in batch]
+            add(connection, Counter(_counted(batch, stored)))
         if any(fate.verdict == "queued" for each in stored for fate in each.fates):
             self._notify()
         for (_, answer), each in zip(batch, stored, strict=True):
             answer.set_result(each)
+
+
+def _counted(
+    batch: Sequence[tuple[Arrival, Future[Stored]]], stored: Sequence[Stored]
+) -> Iterator[tuple[str, str, str]]:
+    for (arrival, _), each in zip(batch, stored, strict=True):
+        verdicts = [fate.verdict for fate in each.fates] or ["ignored"]
+        yield from (("deliveries", arrival.event.name, verdict) for verdict in verdicts)

@@ -13,6 +13,7 @@ from sqlalchemy import Connection, Row, and_, case, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
 from receiver.errors import StoreUnavailable
+from receiver.store.counters import add_deploy
 from receiver.store.database import Database
 from receiver.store.intake import Request, enqueue
 from receiver.store.rows import Job, Source, Status
@@ -28,7 +29,10 @@ LONGEST_WAIT = 3_600.0
 
 @dataclass(frozen=True, slots=True)
 class Settled:
-    """How a job ended. ``release`` is what is live now, ``result`` the deploy's answer as JSON; either may be empty."""
+    """How a job ended. ``release`` is what is live now, ``result`` the deploy's answer as JSON; either may be empty.
+
+    ``dropped`` is how many requests the probe lost.
+    """
 
     status: Status
     commit: str = ""
@@ -36,6 +40,7 @@ class Settled:
     exit_code: int = 0
     error: str = ""
     result: str = ""
+    dropped: int = 0
 
 
 def job_of(row: Row[Any]) -> Job:
@@ -127,6 +132,7 @@ def settle(database: Database, job: Job, ended: Settled) -> bool:
         }
         if not connection.execute(update(jobs).where(_ours(job)).values(values)).rowcount:
             return False
+        add_deploy(connection, job.app, ended.status.value, max(0.0, now - job.started_at), ended.dropped)
         if job.kind == "deploy" and ended.commit:
             head = {"commit_id": ended.commit, "status": ended.status.value, "job": job.id, "settled_at": now}
             connection.execute(upsert(connection, heads, ["app", "ref"], {"app": job.app, "ref": job.ref} | head))

@@ -20,7 +20,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.types import BigInteger
 
-__all__ = ["VERSION", "apps", "deliveries", "facts", "fates", "heads", "jobs", "metadata", "workers"]
+__all__ = ["VERSION", "apps", "counters", "deliveries", "facts", "fates", "heads", "jobs", "metadata", "workers"]
 
 VERSION = 1
 metadata = MetaData()
@@ -126,3 +126,12 @@ facts = Table(
     Column("value", Text, nullable=False),
 )
 """Single values: the schema's version, GitHub's networks, when the last catch-up was and how it ended."""
+
+counters = Table(
+    "counters",
+    metadata,
+    Column("name", String(32), primary_key=True),
+    Column("first", String(64), primary_key=True),
+    Column("second", String(64), primary_key=True),
+    Column("value", Double, nullable=False),
+)

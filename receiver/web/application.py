@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from flask import Flask
 
+from receiver.web.health import blueprint as health
 from receiver.web.hook import blueprint as hook
+from receiver.web.metrics import blueprint as metrics
 from receiver.web.world import World
 
 __all__ = ["create_app"]
@@ -15,5 +17,6 @@ def create_app(world: World) -> Flask:
     app = Flask(__name__, static_folder=None)
     app.extensions["receiver"] = world
     app.secret_key = world.session_key
-    app.register_blueprint(hook)
+    for blueprint in (hook, health, metrics):
+        app.register_blueprint(blueprint)
     return app

@@ -6,6 +6,7 @@ Nothing is said about anything before the signature is verified, and 202 only wh
 from __future__ import annotations
 
 import hashlib
+import math
 import re
 import time
 from urllib.parse import parse_qs
@@ -17,6 +18,8 @@ from receiver.errors import StoreUnavailable
 from receiver.hooks import EVENTS, Event, MalformedPayload, decide, owners_of, parse_event
 from receiver.hooks.signature import HEADER
 from receiver.store.intake import Arrival
+from receiver.web.allowing import Networks
+from receiver.web.limits import FailureLimit, client_address
 from receiver.web.world import World, world
 
 __all__ = ["blueprint"]
@@ -31,13 +34,21 @@ _FORM, _JSON = "application/x-www-form-urlencoded", "application/json"
 blueprint = Blueprint("hook", __name__)
 
 
+_failures = FailureLimit(30, 60)
+_networks = Networks()
+
+
 @blueprint.post("/hooks/github")
 def receive() -> tuple[Response, int]:
     """GitHub's deliveries."""
     here = world()
+    client = client_address(request, here.config.trusted_proxies)
+    if refusal := _refuse(here, client):
+        return refusal
     body = read_body(here.config.largest_delivery)
     owners = owners_of(body, request.headers.get(HEADER, "").encode("utf-8", "surrogateescape"), here.secrets.webhook)
     if not owners:
+        _failures.fail(client)
         return jsonify(error="the signature is missing or wrong"), 401
     name, guid = request.headers.get("X-GitHub-Event", ""), request.headers.get("X-GitHub-Delivery", "")
     if not _EVENT.fullmatch(name) or not _GUID.fullmatch(guid):
@@ -47,6 +58,17 @@ def receive() -> tuple[Response, int]:
     except MalformedPayload as error:
         return jsonify(error=str(error)), 400
     return _store(here, guid, body, event, owners)
+
+
+def _refuse(here: World, client: str) -> tuple[Response, int] | None:
+    """Before anything is read: those who may not deliver, and those who have failed too often."""
+    if here.config.allow and not _networks.allow(here, client):
+        return jsonify(error="deliveries are not taken from this address"), 403
+    if wait := _failures.wait(client):
+        answer = jsonify(error="too many deliveries with a wrong signature; come again later")
+        answer.headers["Retry-After"] = str(math.ceil(wait))
+        return answer, 429
+    return None
 
 
 def read_body(largest: int) -> bytes:
