@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cache
 
 from sqlalchemy import Connection, select
 
 from receiver.store.schema import counters
-from receiver.store.upserting import insert_into
+from receiver.store.upserting import Insert, insert_into
 
 __all__ = ["BUCKETS", "add", "add_deploy", "all_counters"]
 
@@ -21,9 +22,15 @@ Counter = tuple[str, str, str]
 def add(connection: Connection, amounts: Mapping[Counter, float]) -> None:
     """Add to counters, in the caller's transaction."""
     for (name, first, second), amount in sorted(amounts.items()):
-        insert = insert_into(connection, counters).values(name=name, first=first, second=second, value=amount)
-        grown = {"value": counters.c.value + insert.excluded.value}
-        connection.execute(insert.on_conflict_do_update(index_elements=["name", "first", "second"], set_=grown))
+        values = {"name": name, "first": first, "second": second, "value": amount}
+        connection.execute(_growing(connection.dialect.name), values)
+
+
+@cache
+def _growing(dialect: str) -> Insert:
+    insert = insert_into(dialect, counters)
+    grown = {"value": counters.c.value + insert.excluded.value}
+    return insert.on_conflict_do_update(index_elements=["name", "first", "second"], set_=grown)
 
 
 def add_deploy(connection: Connection, app: str, status: str, seconds: float, dropped: int) -> None:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
+from typing import Any
 
-from sqlalchemy import Connection, case, or_, select, text
+from sqlalchemy import Connection, bindparam, case, or_, select, text
 
 from receiver.hooks import Event, Ignored, Wanted
 from receiver.store.rows import Source, Status
 from receiver.store.schema import deliveries, fates, heads, jobs
-from receiver.store.upserting import insert_into, upsert
+from receiver.store.upserting import Insert, insert_into, replacing
 
 __all__ = ["RETRY_SECONDS", "Arrival", "Fate", "Request", "enqueue", "record"]
 
@@ -63,7 +65,7 @@ def record(connection: Connection, arrival: Arrival) -> tuple[int, tuple[Fate, .
     row, is_new = _delivery(connection, arrival)
     found = tuple(_fate(connection, row, arrival, app, verdict, is_new=is_new) for app, verdict in arrival.verdicts)
     for fate in found:
-        connection.execute(upsert(connection, fates, ["delivery", "app"], _values(row, fate)))
+        connection.execute(_storing_fate(connection.dialect.name), _values(row, fate))
     return row, found
 
 
@@ -83,11 +85,22 @@ def _delivery(connection: Connection, arrival: Arrival) -> tuple[int, bool]:
         "commit_id": event.commit,
         "run_id": event.run_id,
         "received_at": arrival.received_at,
+        "repeats": 0,
     }
-    insert = insert_into(connection, deliveries).values(values)
+    row, repeats = connection.execute(_storing_delivery(connection.dialect.name), values).one()
+    return row, repeats == 0
+
+
+@cache
+def _storing_delivery(dialect: str) -> Any:
+    insert = insert_into(dialect, deliveries)
     again = insert.on_conflict_do_update(index_elements=["guid"], set_={"repeats": deliveries.c.repeats + 1})
-    found = connection.execute(again.returning(deliveries.c.id, deliveries.c.repeats)).one()
-    return found.id, found.repeats == 0
+    return again.returning(deliveries.c.id, deliveries.c.repeats)
+
+
+@cache
+def _storing_fate(dialect: str) -> Insert:
+    return replacing(dialect, fates, ["delivery", "app"])
 
 
 def _fate(
@@ -111,16 +124,25 @@ def _request(app: str, wanted: Wanted, source: Source) -> Request:
 
 
 def _earlier(connection: Connection, row: int, digest: str, app: str, *, is_new: bool) -> tuple[str, str, int] | None:
-    same = deliveries.c.digest == digest if is_new else or_(deliveries.c.id == row, deliveries.c.digest == digest)
-    query = (
+    values = {"digest": digest, "app": app} | ({} if is_new else {"row": row})
+    found = connection.execute(_finding_earlier(by_row=not is_new), values).first()
+    return (found.verdict, found.reason, found.job) if found else None
+
+
+@cache
+def _finding_earlier(*, by_row: bool) -> Any:
+    same = deliveries.c.digest == bindparam("digest")
+    return (
         select(fates.c.verdict, fates.c.reason, fates.c.job)
         .join(deliveries, deliveries.c.id == fates.c.delivery)
-        .where(same, fates.c.app == app, fates.c.verdict != "ignored")
+        .where(
+            or_(deliveries.c.id == bindparam("row"), same) if by_row else same,
+            fates.c.app == bindparam("app"),
+            fates.c.verdict != "ignored",
+        )
         .order_by(fates.c.delivery.desc())
         .limit(1)
     )
-    found = connection.execute(query).first()
-    return (found.verdict, found.reason, found.job) if found else None
 
 
 def _has_failed(connection: Connection, app: str, ref: str, now: float) -> bool:
@@ -140,7 +162,13 @@ def _has_failed(connection: Connection, app: str, ref: str, now: float) -> bool:
 
 def enqueue(connection: Connection, request: Request, now: float) -> int:
     """Store a job, or give the one that waits for the same app and ref what is newer. Returns its id."""
-    insert = insert_into(connection, jobs).values(_job_values(request, now))
+    found = connection.execute(_storing_job(connection.dialect.name), _job_values(request, now))
+    return int(found.scalar_one())
+
+
+@cache
+def _storing_job(dialect: str) -> Any:
+    insert = insert_into(dialect, jobs)
     new = insert.excluded
     newer = new.run_id >= jobs.c.run_id
     merged = insert.on_conflict_do_update(
@@ -157,7 +185,7 @@ def enqueue(connection: Connection, request: Request, now: float) -> int:
             "due_at": new.due_at,
         },
     )
-    return int(connection.execute(merged.returning(jobs.c.id)).scalar_one())
+    return merged.returning(jobs.c.id)
 
 
 def _job_values(request: Request, now: float) -> dict[str, object]:

@@ -135,10 +135,10 @@ def settle(database: Database, job: Job, ended: Settled) -> bool:
         add_deploy(connection, job.app, ended.status.value, max(0.0, now - job.started_at), ended.dropped)
         if job.kind == "deploy" and ended.commit:
             head = {"commit_id": ended.commit, "status": ended.status.value, "job": job.id, "settled_at": now}
-            connection.execute(upsert(connection, heads, ["app", "ref"], {"app": job.app, "ref": job.ref} | head))
+            upsert(connection, heads, ["app", "ref"], {"app": job.app, "ref": job.ref} | head)
         if ended.status in {Status.SUCCEEDED, Status.UNCHANGED} and ended.release:
             live = {"ref": job.ref, "commit_id": ended.commit, "release": ended.release, "job": job.id, "since": now}
-            connection.execute(upsert(connection, apps, ["app"], {"app": job.app} | live))
+            upsert(connection, apps, ["app"], {"app": job.app} | live)
         return True
 
 

@@ -23,14 +23,14 @@ _LAST = "retention"
 def remember(database: Database, name: str, value: str) -> None:
     """Store a single value. Raises StoreUnavailable."""
     with database.writing() as connection:
-        connection.execute(upsert(connection, facts, ["name"], {"name": name, "value": value}))
+        upsert(connection, facts, ["name"], {"name": name, "value": value})
 
 
 def see_worker(database: Database, owner: str, started_at: float) -> None:
     """Store that a worker is alive. Raises StoreUnavailable."""
     with database.writing() as connection:
         values = {"owner": owner, "started_at": started_at, "seen_at": database.now(connection)}
-        connection.execute(upsert(connection, workers, ["owner"], values))
+        upsert(connection, workers, ["owner"], values)
 
 
 def forget_workers(database: Database, dead: Collection[str]) -> None:
@@ -47,7 +47,7 @@ def forget_old(database: Database, days: int) -> int:
     with database.writing() as connection:
         now = database.now(connection)
         last = float(fact(connection, _LAST) or 0)
-        connection.execute(upsert(connection, facts, ["name"], {"name": _LAST, "value": str(now)}))
+        upsert(connection, facts, ["name"], {"name": _LAST, "value": str(now)})
     if not 0 <= now - last <= 2 * _DAY:
         return 0
     gone = 0

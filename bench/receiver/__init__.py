@@ -1,0 +1,1 @@
+"""What it costs to take a delivery, beside Debian's ``webhook``."""
