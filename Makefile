@@ -17,7 +17,7 @@ UV ?= uv
 quietly = $(VENV)/bin/$(1) >$(VENV)/lint.log 2>&1 || { cat $(VENV)/lint.log; exit 1; }
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-docker test test-fast lint format bench bench-roll bench-action schema lock clean
+.PHONY: help demo demo-docker test test-fast lint format bench bench-roll bench-action bench-receiver schema lock clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | while IFS='	' read -r name text; do printf '  make %-12s %s\n' "$$name" "$$text"; done
@@ -62,6 +62,9 @@ bench-roll: $(VENV)/.dev ## measure what replacing containers costs, beside dock
 
 bench-action: $(VENV)/.dev ## measure what the GitHub action costs, beside ssh-keyscan, an agent and rsync
 	@$(VENV)/bin/python -m bench.action
+
+bench-receiver: $(VENV)/.dev ## measure how fast deliveries are taken and carried out, beside Debian's webhook
+	@$(VENV)/bin/python -m bench.receiver
 
 schema: $(VENV)/.dev ## write the configuration's schema and reference anew from the model
 	@$(VENV)/bin/python -m deployer.config

@@ -8,7 +8,7 @@ from pathlib import Path
 __all__ = ["PAGE", "write_part"]
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "benchmarks.md"
-PROGRAMS = ("bench", "bench.roll", "bench.action")
+PROGRAMS = ("bench", "bench.roll", "bench.action", "bench.receiver")
 """In the order of their parts; the first one's has no marker."""
 
 

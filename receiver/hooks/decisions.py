@@ -33,10 +33,10 @@ class Ignored:
 
 def decide(app: App, event: Event) -> Wanted | Ignored:
     """What ``app``, whose secret has signed the delivery, does about ``event``."""
-    if event.repository.lower() != app.repository.lower():
-        return Ignored("another repository's event")
     if event.obstacle:
         return Ignored(event.obstacle)
+    if event.repository.lower() != app.repository.lower():
+        return Ignored("another repository's event")
     if event.name not in app.events:
         return Ignored(f"the app does not listen to {event.name}")
     if not any(_compiled(pattern).fullmatch(event.ref) for pattern in app.refs):

@@ -21,7 +21,7 @@ from typing import Any, Self
 from deployer.secret import Secret
 from receiver.hooks import sign
 
-__all__ = ["SECRET", "Answer", "Receiver", "push"]
+__all__ = ["SECRET", "Answer", "Receiver", "free_port", "push"]
 
 SECRET = "It's a Secret to Everybody"
 START_SECONDS = STOP_SECONDS = 60
