@@ -85,7 +85,7 @@ _waiting, _running = text("status = 'waiting'"), text("status = 'running'")
 # The rules that must hold whatever happens are the database's: one active job per app, one that waits per ref.
 Index("one_running", jobs.c.app, unique=True, sqlite_where=_running, postgresql_where=_running)
 Index("one_waiting", jobs.c.app, jobs.c.kind, jobs.c.ref, unique=True, sqlite_where=_waiting, postgresql_where=_waiting)
-Index("waiting_by_time", jobs.c.due_at, sqlite_where=_waiting, postgresql_where=_waiting)
+Index("jobs_by_status", jobs.c.status, jobs.c.created_at)
 Index("jobs_of_app", jobs.c.app, jobs.c.id)
 Index("jobs_finished", jobs.c.finished_at)
 
