@@ -109,6 +109,7 @@ def parse_event(name: str, payload: bytes) -> Event:
     """The event called ``name`` (header X-GitHub-Event) in a JSON payload. Raises MalformedPayload."""
     kind, read = EVENTS.get(name, (_Any, _read_any))
     try:
+        payload.decode()  # msgspec looks only at the texts that it takes
         facts: object = msgspec.json.decode(payload, type=kind)
     except msgspec.ValidationError as error:
         raise MalformedPayload(f"the payload is no {_shown(name)} event: {error}") from None

@@ -28,7 +28,7 @@ STORE_SECONDS = 9.0
 """GitHub waits for ten seconds."""
 READ_SIZE = 1 << 16
 _GUID = re.compile(r"[0-9A-Za-z-]{1,64}")
-_EVENT = re.compile(r"[a-z_]{1,50}")
+_EVENT = re.compile(r"[a-z0-9_]{1,50}")
 _FORM, _JSON = "application/x-www-form-urlencoded", "application/json"
 
 blueprint = Blueprint("hook", __name__)

@@ -69,4 +69,6 @@ class PostgreSQL:
     def statement(self, text: str) -> None:
         """Carry out one SQL statement."""
         options = ["--quiet", "--host", str(self._folder), "--username", "deployer", "--command", text, "postgres"]
-        subprocess.run([str(self._programs / "psql"), *options], check=True, capture_output=True, cwd=self._folder, timeout=60)
+        subprocess.run(
+            [str(self._programs / "psql"), *options], check=True, capture_output=True, cwd=self._folder, timeout=60
+        )
