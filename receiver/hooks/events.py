@@ -68,12 +68,12 @@ class _Release(msgspec.Struct):
 class _Run(msgspec.Struct):
     id: int
     event: str
-    path: str
     head_sha: str
     conclusion: str | None
     head_branch: str | None
     head_repository: _Repository | None
     repository: _Repository
+    path: str = ""  # GitHub's own examples are older than it
 
 
 class _WorkflowRun(msgspec.Struct):
