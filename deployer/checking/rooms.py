@@ -11,7 +11,7 @@ from deployer.finding import Finding
 from deployer.plan import Reply
 from deployer.ports import Session
 
-__all__ = ["Looked", "is_live", "look"]
+__all__ = ["Looked", "is_first", "is_live", "look"]
 
 
 class Looked(NamedTuple):
@@ -34,6 +34,11 @@ def is_live(config: Config, reply: Reply | None) -> bool:
         running = any(text.split(" ")[4:5] == ["running"] for text in reply.every("container"))
         return running or bool(reply.text("live"))
     return bool(reply.text("present")) or reply.text("kind") == "directory"
+
+
+def is_first(config: Config, reply: Reply | None) -> bool:
+    """Whether what visitors find is not what deployer has put there: a directory, perhaps empty, that is adopted."""
+    return reply is not None and config.strategy == "static" and not reply.text("present")
 
 
 def _static(config: Config, _credentials: Secrets, session: Session) -> Looked:

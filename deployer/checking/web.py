@@ -8,7 +8,7 @@ from http import HTTPStatus
 from typing import Protocol
 from urllib.parse import quote, urlsplit, urlunsplit
 
-from deployer.checking.rooms import is_live
+from deployer.checking.rooms import is_first, is_live
 from deployer.config import Config
 from deployer.finding import Finding, error, fine, warning
 from deployer.plan import Reply
@@ -34,14 +34,14 @@ class Fetch(Protocol):
 def web_findings(config: Config, reply: Reply | None, connect_to: str, fetch: Fetch) -> Iterator[Finding]:
     """For one host; ``reply`` is what its program said, or None when it could not be asked."""
     if config.health_url:
-        yield _answers(config, connect_to, fetch, live=is_live(config, reply))
+        yield _answers(config, connect_to, fetch, live=is_live(config, reply), first=is_first(config, reply))
     # A checkout is no place that a web server serves.
     served = config.url and config.strategy == "static"
     if served and reply is not None and (hidden := _hidden(config, reply, connect_to, fetch)) is not None:
         yield hidden
 
 
-def _answers(config: Config, connect_to: str, fetch: Fetch, *, live: bool) -> Finding:
+def _answers(config: Config, connect_to: str, fetch: Fetch, *, live: bool, first: bool) -> Finding:
     url = config.health_url
     shown, good = url.partition("?")[0], config.health.status
     look = f"curl -v {quote(shown, safe=':/?&=%~+,;@[]')}"
@@ -53,11 +53,12 @@ def _answers(config: Config, connect_to: str, fetch: Fetch, *, live: bool) -> Fi
     if not live:
         return fine("url", f"{found}, as nothing is live yet")
     wanted = " or ".join(str(status) for status in good)
+    bad, then = (warning, "if it stays so, the gate rolls") if first else (error, "the gate would roll")
     if answer.status not in good:
-        return error("url", f"{found} instead of {wanted}: the gate would roll back", f"{look}, or --health-status")
+        return bad("url", f"{found} instead of {wanted}: {then} back", f"{look}, or --health-status")
     if config.health.contains.encode("utf-8", "surrogateescape") not in answer.body:
-        found = f"{found} without the text {config.health.contains!r}: the gate would roll back"
-        return error("url", found, f"{look}, or --health-contains")
+        found = f"{found} without the text {config.health.contains!r}: {then} back"
+        return bad("url", found, f"{look}, or --health-contains")
     return fine("url", f"{found} in {answer.seconds * 1000:.0f} ms")
 
 

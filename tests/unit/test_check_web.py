@@ -71,6 +71,12 @@ def test_a_live_site_is_judged_as_the_gate_would(flags: dict[str, Any], status: 
     assert (found.state, bool(found.mend)) == (state, state is State.ERROR)
 
 
+def test_a_directory_that_deployer_has_not_filled_is_only_warned_of() -> None:
+    """On a fresh server it is empty, and a bad answer is what to expect before the first deploy."""
+    found = ask(lambda _: (403, b""), facts={"kind": "directory"})["url"]
+    assert found.state is State.WARNING and "if it stays so, the gate rolls back" in found.found
+
+
 def test_before_the_first_deploy_any_answer_is_fine() -> None:
     """There is a server; that it has no page yet is no mistake."""
     found = ask(lambda _: (404, b""), facts={"kind": "none"})
