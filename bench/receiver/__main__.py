@@ -184,18 +184,6 @@ def _describe(
 ) -> str:
     ours = {connections: rate for name, connections, rate in measured if name == "receiver"}
     theirs = {connections: rate for name, connections, rate in measured if name == "webhook"}
-    rows = [
-        (
-            name,
-            str(connections),
-            f"{rate.per_second:,.0f}",
-            str(rate.failed),
-            f"{rate.p50:.1f}",
-            f"{rate.p99:.1f}",
-            f"{rate.longest:.0f}",
-        )
-        for name, connections, rate in measured
-    ]
     share = f", {ours[16].per_second / theirs[16].per_second:.2f} x webhook" if 16 in theirs else ""
     fast = _verdict(ours[16].per_second >= PER_SECOND)
     first = statistics.median(times)
@@ -208,7 +196,7 @@ Written by `python -m bench.receiver --write`; every number comes from the same 
   when a delivery is synced to the disk; Debian's `webhook` verifies the same signature, starts `/bin/true`, stores nothing.
 - The machine: {os.cpu_count()} cores, {platform.system()} {platform.release()}, {before}. `wrk` takes its part of them.
 
-{report.table(("", "connections", "a second", "failed", "p50 ms", "p99 ms", "longest ms"), rows)}
+{report.table(("", "connections", "a second", "failed", "p50 ms", "p99 ms", "longest ms"), _rows(measured))}
 
 - {ours[16].per_second:,.0f} deliveries a second at 16 connections{share}; target >= {PER_SECOND:,}: {fast}
 - p99 {ours[16].p99:.1f} ms at 16 connections; target <= {P99:.0f} ms: {_verdict(ours[16].p99 <= P99)}
@@ -222,6 +210,16 @@ With {many:,} stored deliveries, beside an almost empty database:
 
 {report.table(("", "1,000 stored", f"{many:,} stored"), sized)}
 """
+
+
+def _rows(measured: Sequence[tuple[str, int, Rate]]) -> list[tuple[str, ...]]:
+    return [
+        (
+            name, str(connections), f"{rate.per_second:,.0f}", str(rate.failed),
+            f"{rate.p50:.1f}", f"{rate.p99:.1f}", f"{rate.longest:.0f}",
+        )
+        for name, connections, rate in measured
+    ]  # fmt: skip
 
 
 def _verdict(met: bool) -> str:  # a word for a fact
