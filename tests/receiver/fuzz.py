@@ -30,9 +30,9 @@ def _try(data: bytes) -> None:
     else:
         assert event.ref.isprintable() and not event.ref.startswith("-") and len(event.commit) in {0, 40, 64}
     assert owners_of(body, data[:80], SECRETS) == frozenset()
-    with Flask("fuzz").test_request_context(content_type="application/x-www-form-urlencoded"):
-        with contextlib.suppress(MalformedPayload):
-            hook._payload(body)
+    form = Flask("fuzz").test_request_context(content_type="application/x-www-form-urlencoded")
+    with form, contextlib.suppress(MalformedPayload):
+        hook._payload(body)
 
 
 def main() -> None:
