@@ -9,7 +9,7 @@ from functools import cache
 from receiver.config import App
 from receiver.hooks.events import Event
 
-__all__ = ["Ignored", "Wanted", "decide"]
+__all__ = ["Ignored", "Wanted", "decide", "exact_refs", "fits"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,11 +39,21 @@ def decide(app: App, event: Event) -> Wanted | Ignored:
         return Ignored("another repository's event")
     if event.name not in app.events:
         return Ignored(f"the app does not listen to {event.name}")
-    if not any(_compiled(pattern).fullmatch(event.ref) for pattern in app.refs):
+    if not fits(app, event.ref):
         return Ignored("no pattern of the app fits the ref")
     if event.name == "workflow_run" and (app.artifact is None or event.workflow != app.artifact.workflow):
         return Ignored("another workflow's run")
     return Wanted(event.ref, event.commit, event.run_id)
+
+
+def fits(app: App, ref: str) -> bool:
+    """Whether one of the app's patterns fits ``ref``, a full name."""
+    return any(_compiled(pattern).fullmatch(ref) for pattern in app.refs)
+
+
+def exact_refs(app: App) -> tuple[str, ...]:
+    """The app's patterns that are the name of one ref."""
+    return tuple(pattern for pattern in app.refs if not set(pattern) & set("*?"))
 
 
 @cache

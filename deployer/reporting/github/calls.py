@@ -179,7 +179,13 @@ def _reason(error: Exception, subject: Subject) -> str:
 
     if isinstance(error, GithubException):
         headers = {name.lower(): value for name, value in (error.headers or {}).items()}
-        return words_for(error.status, error.data, headers, subject.repository)
+        return words_for(
+            error.status,
+            error.data,
+            headers,
+            may_not=f"the token may not write Deployments of {subject.repository}",
+            needs="the job needs `permissions: deployments: write`, which GitHub never gives to a fork's pull request",
+        )
     if isinstance(error, OSError):
         return f"GitHub's API at {subject.api_url} does not answer ({type(error).__name__})"
     return f"GitHub's API at {subject.api_url} gave no answer that can be understood ({type(error).__name__})"

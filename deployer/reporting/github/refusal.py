@@ -1,11 +1,11 @@
-"""Why GitHub did not record something, in words that say what to do. All pure."""
+"""Why GitHub did not do something, in words that say what to do. All pure."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
-__all__ = ["is_passing", "words_for"]
+__all__ = ["is_limited", "is_passing", "words_for"]
 
 LONGEST = 200
 
@@ -15,32 +15,32 @@ def is_passing(status: int) -> bool:
     return status >= 500
 
 
-def words_for(status: int, said: object, headers: Mapping[str, str], repository: str) -> str:
+def is_limited(status: int, said: object, headers: Mapping[str, str]) -> bool:
+    """Whether too much was asked: the same request may be answered well later. ``headers`` have names in lower case."""
+    spent = "retry-after" in headers or headers.get("x-ratelimit-remaining") == "0"
+    return status == 429 or (status == 403 and (spent or "rate limit" in _text(said).lower()))
+
+
+def words_for(status: int, said: object, headers: Mapping[str, str], *, may_not: str, needs: str) -> str:
     """The reason for an answer with this HTTP status.
 
-    ``said`` is its decoded body; the names of ``headers`` are in lower case.
+    ``said`` is its decoded body; the names of ``headers`` are in lower case. ``may_not`` is what 403 and 404 mean here, and
+    ``needs`` what would help against them.
     """
     answer = f"{status} {text}" if (text := _text(said)) else str(status)
-    if status == 429 or (status == 403 and _is_limited(text, headers)):
+    if is_limited(status, said, headers):
         return f"the rate limit of GitHub's API is used up ({answer})"
     match status:
         case 401:
             return f"GitHub does not accept the token ({answer}); it may be misspelt, expired or revoked"
         case 403 | 404:
-            return (
-                f"the token may not write Deployments of {repository} ({answer}); the job needs "
-                "`permissions: deployments: write`, which GitHub never gives to a fork's pull request"
-            )
+            return f"{may_not} ({answer}); {needs}"
         case 409 | 422:
             return f"GitHub refuses it ({answer})"
         case _ if is_passing(status):
             return f"GitHub's API fails ({answer})"
         case _:
             return f"GitHub's API answers {answer}"
-
-
-def _is_limited(text: str, headers: Mapping[str, str]) -> bool:
-    return "rate limit" in text.lower() or "retry-after" in headers or headers.get("x-ratelimit-remaining") == "0"
 
 
 def _text(said: object) -> str:
