@@ -15,14 +15,14 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from tests.conftest import need
 
-__all__ = ["NODE_MODULES", "Asked", "GitHub", "description", "prism"]
+__all__ = ["NODE_MODULES", "Asked", "GitHub", "Rule", "answer", "description", "free_port", "prism"]
 
 NODE_MODULES = Path(sys.prefix) / "node" / "node_modules"
 ROOM = "/repos/{owner}/{repo}/deployments"
@@ -152,12 +152,12 @@ def answer(handler: http.server.BaseHTTPRequestHandler, status: int, content: An
     return True
 
 
-def description() -> dict[str, Any]:
-    """GitHub's published description of the paths that we use; a second, for it is large."""
+def description(paths: Sequence[str] = PATHS) -> dict[str, Any]:
+    """GitHub's published description of these paths; a second, for it is large."""
     file = NODE_MODULES / "@octokit/openapi/generated/api.github.com.deref.json"
     need("@octokit/openapi", "GitHub's published description (make installs it where npm is)", present=file.exists())
     whole = json.loads(file.read_text(encoding="utf-8"))
-    return {"openapi": whole["openapi"], "info": whole["info"], "paths": {path: whole["paths"][path] for path in PATHS}}
+    return {"openapi": whole["openapi"], "info": whole["info"], "paths": {path: whole["paths"][path] for path in paths}}
 
 
 def examples(described: dict[str, Any]) -> dict[str, Any]:
