@@ -81,7 +81,7 @@ class Caller:
         """GitHub's answer as a ``kind``. Raises GitHubTrouble."""
 
         def call() -> T:
-            _headers, data = self._prepared().requestJsonAndCheck(method, path, parameters=parameters, input=body)
+            data = _decoded(self._answer(method, path, parameters, body)[1])
             return msgspec.convert({} if kind is Nothing else data, kind)
 
         return self._insist(errand, call)
@@ -93,12 +93,11 @@ class Caller:
             from github import GithubException
 
             try:
-                _headers, data = self._prepared().requestJsonAndCheck("GET", path)
+                return msgspec.convert(_decoded(self._answer("GET", path)[1]), kind)
             except GithubException as error:
                 if error.status != 404:
                     raise
                 return None
-            return msgspec.convert(data, kind)
 
         return self._insist(errand, call)
 
@@ -106,20 +105,27 @@ class Caller:
         """Where the API sends whoever asks for ``path``. Raises GitHubTrouble."""
 
         def call() -> str:
-            requester = self._prepared()
-            status, headers, text = requester.requestJson("GET", path)
-            if status >= 400:
-                raise requester.createException(status, headers, _decoded(text))
-            if status not in {302, 307} or not headers.get("location"):
-                raise LookupError
-            return str(headers["location"])
+            return str(self._answer("GET", path, redirects=True)[0]["location"])
 
         return self._insist(errand, call)
 
-    def _prepared(self) -> Requester:
+    def _answer(
+        self,
+        method: str,
+        path: str,
+        parameters: dict[str, Any] | None = None,
+        body: dict[str, Any] | None = None,
+        *,
+        redirects: bool = False,
+    ) -> tuple[dict[str, Any], str]:
+        """Headers and text of a good answer; one that leads elsewhere is good only with ``redirects``."""
         if self._requester is None:
             self._requester = _requester(self._api_url, self._token, is_app=self._is_app)
-        return self._requester
+        status, headers, text = self._requester.requestJson(method, path, parameters, None, body)
+        if status >= 300 and not (redirects and status == 302):
+            said = _decoded(text)
+            raise self._requester.createException(status, headers, said if isinstance(said, dict) else {})
+        return headers, text
 
     def _insist(self, errand: Errand, call: Callable[[], T]) -> T:
         """Call, and once more after a moment if GitHub has failed. What it refuses, it would refuse again."""

@@ -72,13 +72,13 @@ def _pieces(url: str, failure: str) -> Iterator[bytes]:
     session.auth = lambda request: request
     try:
         begin = partial(session.get, url, headers=_HEADERS, timeout=REQUEST_SECONDS, allow_redirects=False, stream=True)
-        response = within(CALL_SECONDS, begin)
-        if response.status_code != 200:
-            raise GitHubTrouble(f"{failure}: its place answers {response.status_code}")
-        while piece := response.raw.read1(PIECE, decode_content=False):
-            yield piece
-            if time.monotonic() > deadline:
-                raise GitHubUnavailable(f"{failure}: it did not arrive within {DOWNLOAD_SECONDS:g} s")
+        with within(CALL_SECONDS, begin) as response:
+            if response.status_code != 200:
+                raise GitHubTrouble(f"{failure}: its place answers {response.status_code}")
+            while piece := response.raw.read1(PIECE, decode_content=False):
+                yield piece
+                if time.monotonic() > deadline:
+                    raise GitHubUnavailable(f"{failure}: it did not arrive within {DOWNLOAD_SECONDS:g} s")
     except (TookTooLong, requests.RequestException, urllib3.exceptions.HTTPError) as error:
         # Their texts quote the address.
         raise GitHubUnavailable(f"{failure}: its place does not answer ({type(error).__name__})") from None

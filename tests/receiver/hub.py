@@ -56,7 +56,21 @@ def examples(described: dict[str, Any]) -> dict[str, Any]:
                 answers = methods.get(method, {}).get("responses", {}).get(status, {})
                 for example in answers.get("content", {}).get("application/json", {}).get("examples", {}).values():
                     found.setdefault(path, example["value"])
+    _mend(found)
     return found
+
+
+def _mend(found: dict[str, Any]) -> None:
+    """Two of the examples are not as the same description demands."""
+    prints = found["/meta"]["ssh_key_fingerprints"]
+    prints |= {name: str(value) for name, value in prints.items()}
+    for repository in (found[REPOSITORY], found[REPOSITORY]["source"]):
+        repository.setdefault("language", None)
+
+
+class _Quiet(http.server.ThreadingHTTPServer):
+    def handle_error(self, *_: object) -> None:
+        """Who does not wait for the end of an answer is nobody's mistake."""
 
 
 class _Server:
@@ -77,7 +91,7 @@ class _Server:
             def log_message(self, *_: object) -> None:
                 pass
 
-        self._server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._server = _Quiet(("127.0.0.1", 0), Handler)
         self._server.daemon_threads = True
         threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()
         return self
@@ -268,9 +282,7 @@ class Hub(_Server):
     def _deliver_again(self, attempts: list[dict[str, Any]], number: int) -> Answer:
         self.repeated.append(number)
         attempt = next(each for each in attempts if each["id"] == number)
-        self.add_attempt(
-            attempt["guid"], self.again(attempt), ago=0, again=True, app=attempts is self.app_deliveries
-        )
+        self.add_attempt(attempt["guid"], self.again(attempt), ago=0, again=True, app=attempts is self.app_deliveries)
         return 202, {}, {}
 
     def _ref(self, _asked: Asked, ref: str) -> Any:
