@@ -45,7 +45,7 @@ def git_variables(key: Secret) -> Iterator[dict[str, str]]:
     """The whole environment for a git that talks to a server: it never asks a person, and ``key`` (if any) is its identity.
 
     The key is in a file that only we can read, for as long as the block lasts. A server's host key must be known already:
-    in ``known_hosts`` of this account or of the machine.
+    in ``.ssh/known_hosts`` of HOME or of this account, or in the machine's own.
     """
     variables = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
     variables |= {
@@ -53,7 +53,13 @@ def git_variables(key: Secret) -> Iterator[dict[str, str]]:
         "GIT_TERMINAL_PROMPT": "0",
         "LC_ALL": "C",
     }
-    options = ["BatchMode=yes", "StrictHostKeyChecking=yes", "ConnectTimeout=10", "LogLevel=ERROR"]
+    options = [
+        "BatchMode=yes",
+        "StrictHostKeyChecking=yes",
+        f"UserKnownHostsFile={_known_hosts(variables.get('HOME', ''))}",
+        "ConnectTimeout=10",
+        "LogLevel=ERROR",
+    ]
     if not key:
         yield variables | {"GIT_SSH_COMMAND": _ssh(options)}
         return
@@ -67,8 +73,15 @@ def git_variables(key: Secret) -> Iterator[dict[str, str]]:
         yield variables | {"GIT_SSH_COMMAND": f"{_ssh(options)} -i {quote(str(file))}"}
 
 
+def _known_hosts(home: str) -> str:
+    """A service's HOME is often another than the one of its account, which is the only one that ssh looks at."""
+    usual = "~/.ssh/known_hosts"
+    # ssh takes quotes for its own, and has no way to write one inside of them.
+    return usual if not home or '"' in home else f'{usual} "{home.replace("%", "%%")}/.ssh/known_hosts"'
+
+
 def _ssh(options: Sequence[str]) -> str:
-    return " ".join(["ssh", *(f"-o{option}" for option in options)])
+    return " ".join(["ssh", *(quote(f"-o{option}") for option in options)])
 
 
 def list_refs(url: str, refs: Sequence[str], *, key: Secret, seconds: float = GIT_SECONDS) -> dict[str, str]:
