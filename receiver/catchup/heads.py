@@ -15,20 +15,17 @@ from receiver.store.history import heads_of, jobs_before
 from receiver.store.intake import Request
 from receiver.store.jobs import request
 
-__all__ = ["compare_heads"]
+__all__ = ["Servers", "compare_heads"]
 
 JOBS = 50
 """How many of an app's newest jobs are looked at."""
 
 
-def compare_heads(
-    config: ReceiverConfig, secrets: Secrets, database: Database, api: GitHubApi | None
-) -> tuple[int, list[str]]:
+def compare_heads(config: ReceiverConfig, database: Database, servers: Servers) -> tuple[int, list[str]]:
     """Queue a deploy of each head that nobody has dealt with. Returns how many, and what went wrong.
 
     One app's trouble is not another's. Raises StoreUnavailable.
     """
-    servers = _Servers(secrets, api)
     queued, troubles = 0, []
     for name, app in config.apps.items():
         try:
@@ -40,29 +37,31 @@ def compare_heads(
     return queued, troubles
 
 
-class _Servers:
-    """Where heads are asked for: the app's own clone_url by git, or else GitHub's API, or without a token git again."""
+class Servers:
+    """Where heads are asked for: the app's own clone_url by git, or else GitHub's API, or without a token git again.
+
+    ``down`` is why GitHub answers nothing at the moment: every further question would wait as long for nothing.
+    """
 
     def __init__(self, secrets: Secrets, api: GitHubApi | None) -> None:
         self._secrets = secrets
         self._api = api
-        self._down: GitHubUnavailable | None = None
+        self.down: GitHubUnavailable | None = None
 
     def heads(self, name: str, app: App, refs: tuple[str, ...]) -> Mapping[str, str]:
         """The commits at those of ``refs`` that are there. Raises GitHubTrouble or RemoteTrouble."""
         if self._api is None or app.clone_url:
             return list_refs(app.remote, refs, key=self._secrets.deploy_keys.get(name, Secret("")))
-        if self._down is not None:
-            # Every further app would wait as long for nothing.
-            raise self._down
+        if self.down is not None:
+            raise self.down
         try:
             return {ref: self._api.head(app.repository, ref) for ref in refs}
         except GitHubUnavailable as trouble:
-            self._down = trouble
+            self.down = trouble
             raise
 
 
-def _compare(name: str, app: App, database: Database, servers: _Servers) -> int:
+def _compare(name: str, app: App, database: Database, servers: Servers) -> int:
     with database.reading() as connection:
         known = heads_of(connection, name)
     refs = refs_of_interest(app, known)

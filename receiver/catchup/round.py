@@ -7,10 +7,10 @@ from ipaddress import ip_network
 
 from receiver import alarm
 from receiver.catchup.deliveries import ask_again
-from receiver.catchup.heads import compare_heads
+from receiver.catchup.heads import Servers, compare_heads
 from receiver.config import ReceiverConfig, Secrets
 from receiver.errors import StoreUnavailable
-from receiver.github import GitHubApi, GitHubTrouble, hook_networks
+from receiver.github import GitHubApi, GitHubTrouble, GitHubUnavailable, hook_networks
 from receiver.store import Database
 from receiver.store.history import fact
 from receiver.store.upkeep import remember
@@ -44,19 +44,22 @@ def _round(
     config: ReceiverConfig, secrets: Secrets, database: Database, api: GitHubApi | None, now: float
 ) -> list[str]:
     troubles = []
+    servers = Servers(secrets, api)
     if api is not None:
         try:
             troubles += ask_again(config, database, api, now)
-        except GitHubTrouble as trouble:
+        except GitHubUnavailable as trouble:
+            servers.down = trouble
             troubles.append(trouble.message)
-    queued, more = compare_heads(config, secrets, database, api)
+    queued, more = compare_heads(config, database, servers)
     if queued:
         alarm.knock(config.state)
     troubles += more
-    try:
-        _keep_networks(config, database, api, now)
-    except GitHubTrouble as trouble:
-        troubles.append(trouble.message)
+    if servers.down is None:
+        try:
+            _keep_networks(config, database, api, now)
+        except GitHubTrouble as trouble:
+            troubles.append(trouble.message)
     return troubles
 
 

@@ -31,11 +31,11 @@ class Run(msgspec.Struct, frozen=True):
 
     id: int
     event: str
-    path: str
     head_sha: str
     conclusion: str | None
     repository: _Repository
     head_repository: _Repository | None = None
+    path: str = ""
 
 
 class _Runs(msgspec.Struct):

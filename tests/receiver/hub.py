@@ -328,7 +328,7 @@ def _when(seconds: float) -> str:
     return (datetime.now(UTC) + timedelta(seconds=seconds)).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-_HERE = r"/repos/octocat/example"
+_HERE = r"/repos/(?:octocat/example|octo/blog)"
 _ROUTES: tuple[tuple[str, Callable[..., Any]], ...] = (
     (r"GET /meta", Hub._meta),
     (r"GET /app/hook/config", Hub._app_config),

@@ -93,6 +93,7 @@ FOREIGN = [
     {"event": "workflow_dispatch"},
     {"path": ".github/workflows/other.yml"},
     {"path": "elsewhere/build.yml"},
+    {"path": ""},
     {"path": ".github/workflows/build.yml.yml@refs/heads/main"},
     {"conclusion": "failure"},
     {"conclusion": "skipped"},
