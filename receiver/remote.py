@@ -15,7 +15,7 @@ from deployer.command import quote
 from deployer.secret import Secret
 from receiver.errors import ReceiverError
 
-__all__ = ["GIT_SECONDS", "RemoteTrouble", "git_variables", "list_refs", "shown"]
+__all__ = ["GIT_SECONDS", "RemoteSilent", "RemoteTrouble", "git_variables", "list_refs", "server_of", "shown"]
 
 GIT_SECONDS = 30.0
 """How long a server may take to list its refs."""
@@ -33,11 +33,16 @@ _PASSED_ON = (
 )
 _LINE = re.compile(r"([0-9a-f]{40}|[0-9a-f]{64})\t(\S+)")
 _PEELED = "^{}"
+_SERVER = re.compile(r"[a-z+]+://(?:[^/@]*@)?([^/]*)|(?:[^/@:]*@)?([^/@:]+):", re.IGNORECASE)
 _USER_INFORMATION = re.compile(r"(?<=://)[^/@\s]+@")
 
 
 class RemoteTrouble(ReceiverError):
     """The repository's server did not list its refs; one sentence without secrets."""
+
+
+class RemoteSilent(RemoteTrouble):
+    """It did not answer in time, and would not for another repository either."""
 
 
 @contextlib.contextmanager
@@ -123,7 +128,7 @@ def _run(command: Sequence[str], variables: dict[str, str], url: str, seconds: f
         try:
             output, words = process.communicate(timeout=seconds)
         except subprocess.TimeoutExpired:
-            raise RemoteTrouble(f"{shown(url)} did not list its refs within {seconds:g} s") from None
+            raise RemoteSilent(f"{shown(url)} did not list its refs within {seconds:g} s") from None
         finally:
             # With its helpers: ssh would go on waiting otherwise.
             with contextlib.suppress(ProcessLookupError):
@@ -131,6 +136,12 @@ def _run(command: Sequence[str], variables: dict[str, str], url: str, seconds: f
     if process.returncode:
         raise RemoteTrouble(f"{shown(url)} does not list its refs: {_said(words)}")
     return output.decode("utf-8", "replace")
+
+
+def server_of(url: str) -> str:
+    """Name and port of the server that is asked for ``url``, or what stands there; empty for a path on this machine."""
+    found = _SERVER.match(url)
+    return (found[1] or found[2] or "").lower() if found else ""
 
 
 def shown(url: str) -> str:

@@ -20,6 +20,9 @@ __all__ = ["ask_again"]
 ADDRESS = "/hooks/github"
 LAST_FACT = "catch_up_deliveries_at"
 ASKED_FACT = "catch_up_asked"
+MOST_AT_ONCE = 50
+"""How many are asked for in one round: GitHub allows eighty such requests a minute, and there will be another round."""
+REMEMBERED = 1_000
 OVERLAP = 3_600.0
 """Seconds by which GitHub's clock and ours may differ, and a delivery may have been under way."""
 
@@ -41,11 +44,16 @@ class _Look:
     since: float
     asked: dict[str, _Asked]
     troubles: list[str] = field(default_factory=list)
+    left: int = MOST_AT_ONCE
+    complete: bool = True
 
     def at(self, mailbox: Mailbox) -> None:
         attempts = self.api.attempts(mailbox)
         times = {guid: asked.times for guid, asked in self.asked.items()}
-        for attempt in lost(attempts, self.since, times, self._is_known):
+        found = lost(attempts, self.since, times, self._is_known)
+        self.complete &= len(found) <= self.left
+        for attempt in found[: self.left]:
+            self.left -= 1
             # Counted first: a round that is killed must not ask for ever.
             self.asked[attempt.guid] = _Asked(times.get(attempt.guid, 0) + 1, self.now)
             self._remember()
@@ -61,7 +69,8 @@ class _Look:
             return bool(delivery(connection, guid))
 
     def _remember(self) -> None:
-        kept = {guid: asked for guid, asked in self.asked.items() if self.now - asked.at < 2 * LONGEST_AGO}
+        recent = {guid: asked for guid, asked in self.asked.items() if self.now - asked.at < 2 * LONGEST_AGO}
+        kept = dict(sorted(recent.items(), key=lambda item: item[1].at)[-REMEMBERED:])
         remember(self.database, ASKED_FACT, msgspec.json.encode(kept).decode())
 
 
@@ -82,7 +91,7 @@ def ask_again(config: ReceiverConfig, database: Database, api: GitHubApi, now: f
             raise
         except GitHubTrouble as trouble:
             look.troubles.append(trouble.message)
-    if not look.troubles:
+    if look.complete and not look.troubles:
         remember(database, LAST_FACT, str(now))
     return look.troubles
 

@@ -8,8 +8,8 @@ from deployer.secret import Secret
 from receiver.catchup.choosing import is_missed, refs_of_interest
 from receiver.config import App, ReceiverConfig, Secrets
 from receiver.errors import ReceiverError, StoreUnavailable
-from receiver.github import GitHubApi, GitHubUnavailable
-from receiver.remote import list_refs
+from receiver.github import GitHubApi, GitHubUnavailable, is_at
+from receiver.remote import RemoteSilent, list_refs, server_of
 from receiver.store import Database, Source
 from receiver.store.history import heads_of, jobs_before
 from receiver.store.intake import Request
@@ -38,26 +38,40 @@ def compare_heads(config: ReceiverConfig, database: Database, servers: Servers) 
 
 
 class Servers:
-    """Where heads are asked for: the app's own clone_url by git, or else GitHub's API, or without a token git again.
+    """Where heads are asked for: GitHub's API, or git where an app's commits are elsewhere or there is no token.
 
-    ``down`` is why GitHub answers nothing at the moment: every further question would wait as long for nothing.
+    ``down`` is why GitHub answers nothing at the moment: every further question would wait as long for nothing. The same
+    goes for other servers that were silent.
     """
 
-    def __init__(self, secrets: Secrets, api: GitHubApi | None) -> None:
+    def __init__(self, config: ReceiverConfig, secrets: Secrets, api: GitHubApi | None) -> None:
+        self._api_url = config.github.api_url
         self._secrets = secrets
         self._api = api
+        self._silent: dict[str, RemoteSilent] = {}
         self.down: GitHubUnavailable | None = None
 
     def heads(self, name: str, app: App, refs: tuple[str, ...]) -> Mapping[str, str]:
         """The commits at those of ``refs`` that are there. Raises GitHubTrouble or RemoteTrouble."""
-        if self._api is None or app.clone_url:
-            return list_refs(app.remote, refs, key=self._secrets.deploy_keys.get(name, Secret("")))
+        if self._api is None or not (app.clone_url == "" or is_at(app.clone_url, self._api_url, app.repository)):
+            return self._by_git(name, app, refs)
         if self.down is not None:
             raise self.down
         try:
             return {ref: self._api.head(app.repository, ref) for ref in refs}
         except GitHubUnavailable as trouble:
             self.down = trouble
+            raise
+
+    def _by_git(self, name: str, app: App, refs: tuple[str, ...]) -> Mapping[str, str]:
+        server = server_of(app.remote)
+        if server in self._silent:
+            raise self._silent[server]
+        try:
+            return list_refs(app.remote, refs, key=self._secrets.deploy_keys.get(name, Secret("")))
+        except RemoteSilent as trouble:
+            if server:
+                self._silent[server] = trouble
             raise
 
 

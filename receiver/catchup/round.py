@@ -44,7 +44,7 @@ def _round(
     config: ReceiverConfig, secrets: Secrets, database: Database, api: GitHubApi | None, now: float
 ) -> list[str]:
     troubles = []
-    servers = Servers(secrets, api)
+    servers = Servers(config, secrets, api)
     if api is not None:
         try:
             troubles += ask_again(config, database, api, now)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from receiver.github.api import GitHubApi, State, connect, hook_networks
 from receiver.github.deliveries import Attempt, Mailbox
+from receiver.github.paths import is_at
 from receiver.github.records import deployment_page, status_context, subject
 from receiver.github.trouble import GitHubTrouble, GitHubUnavailable, NoSuchRun
 
@@ -21,6 +22,7 @@ __all__ = [
     "connect",
     "deployment_page",
     "hook_networks",
+    "is_at",
     "status_context",
     "subject",
 ]

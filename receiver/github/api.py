@@ -25,7 +25,7 @@ class GitHubApi:
     """GitHub's API with the credentials of receiver.toml. Every method asks at once, and raises GitHubTrouble.
 
     An answer that does not come is waited for 30 seconds at most, a failure is asked about once more. The first method that
-    asks imports PyGithub, which costs a process a third of a second and 30 MB: do it in one that ends.
+    asks imports PyGithub, which costs a process 25 MB and some tenths of a second: do it in one that ends.
     """
 
     def __init__(self, credentials: Credentials) -> None:

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import http.server
 import json
+import socket
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from receiver.alarm import Alarm
-from receiver.catchup import catch_up
+from receiver.catchup import catch_up, heads
 from receiver.config import Artifact, ReceiverConfig, Secrets, load, read_secrets
-from receiver.github import GitHubApi, calls, connect
+from receiver.github import GitHubApi, calls, connect, is_at
 from receiver.hooks import Wanted, parse_event
+from receiver.remote import list_refs
 from receiver.store import Database, Job, Source, Status
 from receiver.store.history import active_jobs, delivery, fact, jobs_before
 from receiver.store.intake import Arrival, record
@@ -171,6 +174,17 @@ def test_a_repository_is_asked_once_for_all_its_apps(hub: Hub, database: Databas
     assert hub.repeated == [lost]
 
 
+def test_many_are_asked_for_in_turn(hub: Hub, database: Database) -> None:
+    """Fifty a round, the oldest first: GitHub counts such requests."""
+    config, given, api = by_token(hub)
+    hub.add_hook(ADDRESS)
+    numbers = [hub.add_attempt(f"lost-{number}", 502, ago=10_000 - number) for number in range(70)]
+    assert catch_up(config, given, database, api) == ""
+    assert hub.repeated == numbers[:50]
+    assert catch_up(config, given, database, api) == ""
+    assert hub.repeated[50:] == numbers[50:]
+
+
 def test_one_delivery_that_cannot_be_repeated_does_not_keep_others(hub: Hub, database: Database) -> None:
     """GitHub may have forgotten it."""
     config, given, api = by_token(hub)
@@ -279,6 +293,47 @@ def test_a_clone_url_wins_over_the_api(hub: Hub, database: Database, tmp_path: P
     hub.refs["heads/main"] = ("commit", "1" * 40)
     assert catch_up(config, given, database, api) == ""
     assert waiting(database) == [("blog", MAIN, git(work, "rev-parse", "main"))]
+
+
+def test_githubs_own_address_is_asked_by_the_api(hub: Hub, database: Database) -> None:
+    """It may be a private repository, of which git learns nothing without a token."""
+    apps = {"blog": an_app(clone_url=f"{hub.url}/octocat/example.git")}
+    config, given, api = by_token(hub, apps=apps)
+    hub.refs["heads/main"] = ("commit", "1" * 40)
+    assert catch_up(config, given, database, api) == ""
+    assert waiting(database) == [("blog", MAIN, "1" * 40)]
+
+
+@pytest.mark.parametrize(
+    ("clone_url", "api_url", "same"),
+    [
+        ("https://github.com/octocat/example.git", "https://api.github.com", True),
+        ("https://github.com/Octocat/Example/", "https://api.github.com", True),
+        ("https://git.example/octocat/example.git", "https://git.example/api/v3", True),
+        ("https://company.ghe.com/octocat/example", "https://api.company.ghe.com", True),
+        ("https://github.com/octocat/other.git", "https://api.github.com", False),
+        ("https://github.com.evil.example/octocat/example.git", "https://api.github.com", False),
+        ("http://github.com/octocat/example.git", "https://api.github.com", False),
+        ("git@github.com:octocat/example.git", "https://api.github.com", False),
+        ("/srv/example.git", "https://api.github.com", False),
+    ],
+)
+def test_which_addresses_are_githubs_own(clone_url: str, api_url: str, same: bool) -> None:
+    """Only the same repository, at the same GitHub, over HTTPS."""
+    assert is_at(clone_url, api_url, "octocat/example") == same
+
+
+def test_a_silent_server_is_asked_once_a_round(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Twenty apps with a dead server cost no ten minutes."""
+    monkeypatch.setattr(heads, "list_refs", partial(list_refs, seconds=1.0))
+    with socket.create_server(("127.0.0.1", 0), backlog=64) as server:
+        url = f"git://127.0.0.1:{server.getsockname()[1]}"
+        apps = {f"app{number}": an_app(clone_url=f"{url}/{number}.git") for number in range(20)}
+        config, given = settings("http://127.0.0.1:1", apps=apps), secrets(token="")
+        began = time.monotonic()
+        error = catch_up(config, given, database, None)
+        assert time.monotonic() - began < 15
+    assert error == f"{url}/0.git did not list its refs within 1 s"
 
 
 def test_one_apps_trouble_is_not_anothers(hub: Hub, database: Database) -> None:

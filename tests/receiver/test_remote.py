@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from deployer.secret import Secret
-from receiver.remote import RemoteTrouble, git_variables, list_refs, shown
+from receiver.remote import RemoteTrouble, git_variables, list_refs, server_of, shown
 from tests.contract.checkout_server import GitServer
 from tests.end_to_end.repository import git
 from tests.receiver.hub_settings import NONE
@@ -95,6 +95,22 @@ def test_nobody_is_asked_for_a_password(origin: Path, monkeypatch: pytest.Monkey
         one_user = f"http://anna:right@{server.host}/origin.git"
         assert list_refs(one_user, ["refs/heads/main"], key=NONE) == {"refs/heads/main": commits(origin)[1]}
     assert shown("https://anna:secret@example.org/x.git") == "https://example.org/x.git"
+
+
+@pytest.mark.parametrize(
+    ("url", "server"),
+    [
+        ("https://anna:secret@Example.org:8443/x/y.git", "example.org:8443"),
+        ("git@example.org:x/y.git", "example.org"),
+        ("example.org:x/y.git", "example.org"),
+        ("/srv/git/x:y.git", ""),
+        ("file:///srv/git/x.git", ""),
+        ("", ""),
+    ],
+)
+def test_which_server_is_asked(url: str, server: str) -> None:
+    """Whatever form of address git knows; a password is no part of its name."""
+    assert server_of(url) == server
 
 
 def test_a_silent_server_is_not_waited_for() -> None:
