@@ -203,7 +203,7 @@ def _silence() -> None:
 
 def _usable(token: Secret) -> str:
     if not _TOKEN.fullmatch(token.reveal()):
-        raise GitHubTrouble(
+        raise GitHubUnavailable(
             "github.token has characters that no token of GitHub has; look for spaces and line breaks in the secret"
         )
     return token.reveal()

@@ -9,13 +9,14 @@ from urllib.error import HTTPError
 
 import pytest
 
+from deployer.reporting.github import DeploymentRecord, Outcome
 from deployer.secret import Secret
 from receiver.config import Artifact, Login
 from receiver.github import GitHubApi, GitHubTrouble, deployment_page, hook_networks, status_context, subject
 from receiver.hooks import parse_event
-from tests.github import answer, description, prism
+from tests.github import GitHub, answer, description, prism
 from tests.receiver.hub import APP_TOKEN, COMMIT, PATHS, TOKEN, Hub, Storage, examples
-from tests.receiver.hub_settings import ADDRESS, app_key, connected, secrets, settings
+from tests.receiver.hub_settings import ADDRESS, an_app, app_key, connected, secrets, settings
 
 REPOSITORY = "octocat/example"
 HERE = f"/repos/{REPOSITORY}"
@@ -194,6 +195,18 @@ def test_a_record_starts_no_deploy() -> None:
     )
     assert parse_event("deployment", (payload % about.task).encode()).obstacle
     assert not parse_event("deployment", (payload % "deploy").encode()).obstacle
+
+
+def test_a_deploy_is_recorded_as_the_action_does() -> None:
+    """By a process of its own, with the app's environment and its page."""
+    with GitHub() as github:
+        config = settings(github.url, {"blog": an_app(environment="staging")}, login=Login(tokens=()))
+        about = subject(config, "blog", COMMIT, 5, Secret(TOKEN))
+        assert DeploymentRecord(about).end(Outcome.SUCCESS, "https://example.org/") == ""
+        (made,) = github.deployments
+        assert (made["task"], made["environment"], made["ref"]) == ("deploy:blog", "staging", COMMIT)
+        assert github.states(made["id"]) == ["in_progress", "success"]
+        assert github.statuses[made["id"]][0]["target_url"] == "https://deploy.example/deployments/5"
 
 
 def test_records_lead_only_where_somebody_may_look() -> None:
