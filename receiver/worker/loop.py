@@ -20,7 +20,7 @@ from receiver.worker.children import Child, fork
 from receiver.worker.errands import ERRANDS, Errand
 from receiver.worker.isolation import adopt_orphans, be_unreadable
 from receiver.worker.jobs import RunningJobs, Sweep, by_owner, mark_of
-from receiver.worker.owner import Owner, dead_owners, remove_traces
+from receiver.worker.owner import Owner, dead_owners, ending, remove_traces
 from receiver.worker.queue import WorkQueue
 from receiver.worker.wakeup import Signals
 
@@ -28,6 +28,7 @@ __all__ = ["Reload", "Worker"]
 
 LOOK_SECONDS = 5.0
 """How often leases are renewed, dead workers looked for, and the queue looked at, whoever knocks."""
+SOON_SECONDS = 0.25
 SEE_SECONDS = 15.0
 SWEEP_SECONDS = 0.1
 LEAVE_SECONDS = 10.0
@@ -152,8 +153,11 @@ class Worker:
         self._more = self._more or any(job.status is Status.WAITING for job in active)
         running = by_owner(job for job in active if job.status is Status.RUNNING)
         self._queue.give_back(running.pop(self._owner.name, []), kept=ours)
-        for name in dead_owners(self._config.state, running, alone=self._queue.alone):
+        dead = dead_owners(self._config.state, running, alone=self._queue.alone)
+        for name in dead:
             self._sweeps.setdefault(name, [Sweep(mark_of(job)) for job in running[name]])
+        if ending(running.keys() - dead):
+            self._look_at = now + SOON_SECONDS
         self._queue.recover_late()
         if now >= self._see_at:
             self._see_at = now + SEE_SECONDS

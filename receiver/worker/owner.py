@@ -14,7 +14,7 @@ from typing import Self
 
 from receiver.alarm import FOLDER, SUFFIX
 
-__all__ = ["Owner", "dead_owners", "remove_traces"]
+__all__ = ["Owner", "dead_owners", "ending", "remove_traces"]
 
 LOCK = ".lock"
 STALE_SECONDS = 60.0
@@ -54,6 +54,16 @@ def dead_owners(state: Path, owners: Iterable[str], *, alone: bool) -> frozenset
     Where this state folder is not the only one (not ``alone``), nothing is said about a name that has no lock here.
     """
     return frozenset(name for name in owners if _is_free(state / FOLDER / f"{name}{LOCK}", missing=alone))
+
+
+def ending(owners: Iterable[str]) -> bool:
+    """Whether a worker of this machine is gone while its children are still about to end: its lock is free in a moment."""
+    here = socket.gethostname()[:64]
+    for name in owners:
+        host, process, _ = name.rsplit("-", 2)
+        if host == here and not Path("/proc", process).exists():
+            return True
+    return False
 
 
 def _is_free(lock: Path, *, missing: bool) -> bool:
