@@ -66,11 +66,12 @@ bench-action: $(VENV)/.dev ## measure what the GitHub action costs, beside ssh-k
 bench-receiver: $(VENV)/.dev ## measure how fast deliveries are taken and carried out, beside Debian's webhook
 	@$(VENV)/bin/python -m bench.receiver
 
-schema: $(VENV)/.dev ## write the configuration's schema and reference anew from the model
+schema: $(VENV)/.dev ## write the schema and the references of both configurations anew from their models
 	@$(VENV)/bin/python -m deployer.config
+	@$(VENV)/bin/python -m receiver.config
 
 lock: ## pin the newest versions in requirements/*.txt (needs uv)
-	@for name in runtime receiver action dev; do \
+	@for name in runtime receiver action build dev; do \
 		(cd requirements && $(UV) pip compile --quiet --upgrade --generate-hashes --universal --python-version 3.11 \
 			--no-header --no-emit-index-url --no-emit-find-links $$name.in --output-file $$name.txt) || exit 1; \
 	done
