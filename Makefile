@@ -17,16 +17,19 @@ UV ?= uv
 quietly = $(VENV)/bin/$(1) >$(VENV)/lint.log 2>&1 || { cat $(VENV)/lint.log; exit 1; }
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-docker test test-fast lint format bench bench-roll bench-action bench-receiver schema lock clean
+.PHONY: help demo demo-docker demo-receiver test test-fast lint format bench bench-roll bench-action bench-receiver schema lock clean
 
 help: ## this list
-	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | while IFS='	' read -r name text; do printf '  make %-12s %s\n' "$$name" "$$text"; done
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | while IFS='	' read -r name text; do printf '  make %-14s %s\n' "$$name" "$$text"; done
 
 demo: $(VENV)/.runtime ## see it work: real deploys to a throw-away server on this machine
 	@$(VENV)/bin/python -m demo
 
 demo-docker: $(VENV)/.dev ## the same with Traefik, nginx and a service in containers, under load (needs Docker)
 	@$(VENV)/bin/python -m demo.docker
+
+demo-receiver: $(VENV)/.receiver ## pushes that deploy themselves, by webhook; with STAY=1 it stays for a look at its page
+	@$(VENV)/bin/python -m demo.receiver $(if $(STAY),--stay)
 
 test: lint $(VENV)/.node ## everything that CI runs: lint and all tests
 	@$(VENV)/bin/python -m pytest -n 4 --dist worksteal $(PYTEST_OPTIONS)
@@ -85,6 +88,10 @@ $(VENV)/.runtime: requirements/runtime.txt requirements/install
 	@requirements/install $(VENV) requirements/runtime.txt
 	@touch $@
 
+$(VENV)/.receiver: requirements/receiver.txt requirements/install
+	@requirements/install $(VENV) requirements/receiver.txt
+	@touch $@ $(VENV)/.runtime
+
 # GitHub's published description of its API, and a server that holds requests to it. Without npm, their tests are skipped.
 $(VENV)/.node: tests/node/package.json | $(VENV)/.dev
 	@if command -v npm >/dev/null; then \
@@ -97,4 +104,4 @@ $(VENV)/.node: tests/node/package.json | $(VENV)/.dev
 # The development lock holds the same versions of what the runtime needs.
 $(VENV)/.dev: requirements/dev.txt requirements/install pyproject.toml
 	@requirements/install $(VENV) requirements/dev.txt .
-	@touch $@ $(VENV)/.runtime
+	@touch $@ $(VENV)/.runtime $(VENV)/.receiver
