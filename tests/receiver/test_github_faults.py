@@ -108,6 +108,7 @@ def test_a_delivery_is_not_asked_for_twice_at_once(hub: Hub, api: GitHubApi) -> 
     assert len(hub.paths("POST")) == 1
 
 
+@pytest.mark.slow
 def test_silence_ends_by_itself(hub: Hub, api: GitHubApi) -> None:
     """After ten seconds, without another try."""
 
