@@ -66,11 +66,12 @@ def test_only_full_names_are_asked_for(origin: Path, name: str) -> None:
 
 @pytest.mark.parametrize("url", ["--upload-pack=touch hacked", "-u hacked", "ext::sh -c 'touch hacked'"])
 def test_an_address_is_no_option_and_no_program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, url: str) -> None:
-    """Whatever somebody has written into receiver.toml."""
-    monkeypatch.chdir(tmp_path)
+    """Whatever somebody has written into receiver.toml, or allows git to do otherwise."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / ".gitconfig").write_text('[protocol "ext"]\nallow = always\n')
     with pytest.raises(RemoteTrouble):
         list_refs(url.replace("hacked", str(tmp_path / "hacked")), ["refs/heads/main"], key=NONE)
-    assert list(tmp_path.iterdir()) == []
+    assert [file.name for file in tmp_path.iterdir()] == [".gitconfig"]
 
 
 def test_a_repository_that_is_not_there(tmp_path: Path) -> None:
