@@ -94,9 +94,9 @@ def images(release: str, heard: Callable[[Reply], None]) -> Request:
     return Request("images", Effect.WRITE, (release,), heard=heard)
 
 
-def use_images(release: str) -> Request:
+def use_images(release: str, heard: Callable[[Reply], None]) -> Request:
     """Let the Compose file's references mean the images of a kept release."""
-    return Request("use_images", Effect.WRITE, (release,))
+    return Request("use_images", Effect.WRITE, (release,), heard=heard)
 
 
 def render(heard: Callable[[Reply], None]) -> Request:

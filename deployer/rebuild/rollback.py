@@ -72,7 +72,7 @@ class RebuildRollback:
         commit = found.text(f"{release}.commit")
         lost = found.every(f"{release}.lost")
         kept = not lost and not found.text(f"{release}.unkept")
-        ending = Ending(self._config, facts, release, commit, self._log, rollback=True)
+        ending = Ending(self._config, self._reporter, facts, release, commit, self._log, rollback=True)
         start = requests.begin(release, facts.live, Text(lambda: ""), commit=commit, rollback=True)
         step = Step(
             "checkout",
@@ -80,7 +80,7 @@ class RebuildRollback:
             (start, requests.to_commit(commit, partial(tell, self._reporter, facts))),
         )
         return ending.complete(
-            (step, ending.brought_back() if kept else ending.built()),
+            (step, ending.brought_back(found.every(f"{release}.image")) if kept else ending.built()),
             (*answer.replies[LOCK].every("healed"), *_warnings(release, lost)),
         )
 

@@ -9,8 +9,10 @@ from urllib.parse import urlsplit
 from deployer.config import Config
 from deployer.errors import DeployFailed
 from deployer.plan import Plan, Reply, Request, Step, Text
+from deployer.ports import Reporter
 from deployer.rebuild import requests
 from deployer.rebuild.facts import Facts
+from deployer.rebuild.images import told_images
 from deployer.rebuild.services import Service, obstacles, read_services
 from deployer.rebuild.traefik import own_file, template_for
 
@@ -33,12 +35,14 @@ class Rendered:
 class Ending:
     """Everything behind the fetching of ``release``, on a host with these ``facts``.
 
-    ``log`` gives the output so far, ``rollback`` says that the release is a kept one.
+    ``reporter`` is told what becomes of images, ``log`` gives the output so far, ``rollback`` says that the release is a
+    kept one.
     """
 
     def __init__(
         self,
         config: Config,
+        reporter: Reporter,
         facts: Facts,
         release: str,
         commit: str,
@@ -47,6 +51,7 @@ class Ending:
         rollback: bool = False,
     ) -> None:
         self._config = config
+        self._reporter = reporter
         self._facts = facts
         self._release = release
         self._commit = commit
@@ -57,16 +62,24 @@ class Ending:
     def built(self) -> Step:
         """Build, and note and tag what that made."""
         rebuild = self._config.rebuild
-        images = requests.images(self._release, self._rendered.hear)
+        images = requests.images(self._release, self._hear_images)
         if not rebuild.build:
             return Step("images", "note the images", (images,))
         build = requests.command("build", rebuild.build_timeout, Text(lambda: rebuild.build))
         return Step("build", rebuild.build, (build, images))
 
-    def brought_back(self) -> Step:
-        """The images that the release was kept with."""
-        use = requests.use_images(self._release)
+    def brought_back(self, images: tuple[str, ...]) -> Step:
+        """The images that the release was kept with: texts ``SERVICE IDENTIFIER``."""
+        use = requests.use_images(self._release, lambda reply: None if reply.every("missing") else self._tell(images))
         return Step("images", f"the images of {self._release}", (use, requests.render(self._rendered.hear)))
+
+    def _hear_images(self, reply: Reply) -> None:
+        self._rendered.hear(reply)
+        self._tell(reply.every("image"))
+
+    def _tell(self, images: tuple[str, ...]) -> None:
+        for line in told_images(self._facts, images):
+            self._reporter.note(line)
 
     def complete(self, prepare: tuple[Step, ...], warnings: tuple[str, ...] = ()) -> Plan:
         """The plan that begins with ``prepare``."""

@@ -122,7 +122,7 @@ class RebuildStrategy:
         fetch = replace(fetch, heard=partial(tell, self._reporter, facts))
         start = requests.begin(release, facts.live, record, commit=wanted.commit)
         step = Step("fetch", movement(facts, wanted.commit), (start, fetch))
-        ending = Ending(config, facts, release, wanted.commit, self._log)
+        ending = Ending(config, self._reporter, facts, release, wanted.commit, self._log)
         return ending.complete((step, ending.built()), (*healed, *_cautions(config, facts)))
 
 
@@ -191,8 +191,11 @@ def movement(facts: Facts, commit: str) -> str:
 def tell(reporter: Reporter, facts: Facts, reply: Reply) -> None:
     """Say what came with the update of the checkout: the commits, and what was put away for it."""
     place = f"{facts.host}: " if facts.host else ""
-    for line in reply.text("commits").splitlines():
+    commits = reply.text("commits").splitlines()
+    for line in commits:
         reporter.note(f"{place}{line}")
+    if (more := reply.number("behind", 0) - len(commits)) > 0:
+        reporter.note(f"{place}and {more:,} commits before these")
     if stash := reply.text("stashed"):
         reporter.note(f"{place}local changes are put away; get them back in {facts.path} with: git stash apply {stash}")
 
