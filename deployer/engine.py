@@ -34,6 +34,10 @@ class Watch(Protocol):
         """The switch has happened."""
         ...
 
+    def mark_return(self) -> None:
+        """What was live before is live again."""
+        ...
+
     def stop(self) -> None:
         """End, after a settling time. May be called without ``start``."""
         ...
@@ -110,6 +114,7 @@ def carry_out(
             if plan.one_way:
                 raise StateUnknown(f"{message}. It was not rolled back: {plan.one_way}", hint=_ONE_WAY)
             _perform(plan.revert, session, steps, plan)
+            watch.mark_return()
             hint = f"{short(plan.previous) or 'Nothing'} is live again; the failed release stays on the host."
             raise GateFailed(message, hint=hint)
         _perform(plan.confirm, session, steps, plan)

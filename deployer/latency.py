@@ -26,7 +26,10 @@ class Sample:
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """An event of the deploy, in seconds since the probe's start."""
+    """An event of the deploy, in seconds since the probe's start.
+
+    ``name`` is ``switch``, or ``return`` where what was live before is live again.
+    """
 
     name: str
     at: float

@@ -70,7 +70,7 @@ def roll_out(legs: Sequence[Leg], steps: Steps, *, watch: Watch, uninterrupted: 
             _one_by_one(legs, steps, watch)
         except DeployerError as error:
             with uninterrupted():
-                raise _gone_back(legs, steps, error) from error
+                raise _gone_back(legs, steps, watch, error) from error
         with uninterrupted():
             _confirm(legs, steps)
 
@@ -151,12 +151,14 @@ def _look(leg: Leg, steps: Steps) -> None:
         raise GateFailed(message)
 
 
-def _gone_back(legs: Sequence[Leg], steps: Steps, error: DeployerError) -> DeployerError:
+def _gone_back(legs: Sequence[Leg], steps: Steps, watch: Watch, error: DeployerError) -> DeployerError:
     """Switch every switched host back, and give the error that says how all are."""
     switched = [leg for leg in legs if leg.state is _State.SWITCHED]
     troubles = _finish(
         switched, [partial(steps.perform, leg.plan.revert, leg.session) for leg in switched], _State.BACK
     )
+    if any(leg.state is _State.BACK for leg in switched):
+        watch.mark_return()
     unknown = any(leg.state is _State.UNKNOWN for leg in legs)
     kind = StateUnknown if unknown else type(error)
     return kind("; and ".join([error.message, *troubles]), hint=_accounts(legs, error.hint))

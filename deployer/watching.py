@@ -58,8 +58,15 @@ class ProbeWatch:
 
     def mark_switch(self) -> None:
         """A switch has happened."""
+        self._mark("switch")
+
+    def mark_return(self) -> None:
+        """What was switched is switched back."""
+        self._mark("return")
+
+    def _mark(self, name: str) -> None:
         for probe in self._probes:
-            probe.mark("switch")
+            probe.mark(name)
 
     def stop(self) -> None:
         """End after a settling time, and warn of what was dropped."""

@@ -134,6 +134,9 @@ class FakeWatch:
     def mark_switch(self) -> None:
         self.events.append("mark")
 
+    def mark_return(self) -> None:
+        self.events.append("return")
+
     def stop(self) -> None:
         self.events.append("stop")
         if self.interrupt is not None:

@@ -6,7 +6,7 @@ pixels, so the series in front decides what colour the ground has, and it must n
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 from deployer.latency import ProbeReport, Sample
@@ -17,6 +17,7 @@ POINTS = 60
 _PALETTE = "#8b949e, #d1242f, #0969da"  # switch, dropped, latency: readable on light and on dark ground
 # Heights over the slowest answer: what was dropped stands out behind it, and the switch behind both.
 _DROPPED, _SWITCH = 1.15, 1.3
+_MARKS = {"switch": "the switch", "return": "the way back"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +44,8 @@ def latency_chart(seen: ProbeReport) -> Chart | None:
         slices[_slice(sample.start - begin, span, points)].append(sample)
     latencies = [max((sample.latency * 1000 for sample in held if sample.good), default=0.0) for held in slices]
     lost = [any(not sample.good for sample in held) for held in slices]
-    switches = {_slice(mark.at - begin, span, points) for mark in seen.marks if 0 <= mark.at - begin <= span}
+    marks = [mark for mark in seen.marks if 0 <= mark.at - begin <= span]
+    switches = {_slice(mark.at - begin, span, points) for mark in marks}
     top = max(*latencies, 1.0)
     text = "\n".join(
         (
@@ -56,12 +58,13 @@ def latency_chart(seen: ProbeReport) -> Chart | None:
             f"    bar {_row(latencies)}",
         )
     )
-    return Chart(text, _caption(switched=bool(switches), lost=any(lost)))
+    return Chart(text, _caption({mark.name for mark in marks}, lost=any(lost)))
 
 
-def _caption(*, switched: bool, lost: bool) -> str:
+def _caption(marked: Collection[str], *, lost: bool) -> str:
     told = ["blue: the slowest answer at each moment, in milliseconds"]
-    told += ["grey: the switch"] * switched + ["red: dropped requests"] * lost
+    switches = [words for name, words in _MARKS.items() if name in marked]
+    told += [f"grey: {' and '.join(switches)}"] * bool(switches) + ["red: dropped requests"] * lost
     return "; ".join(told)
 
 

@@ -50,7 +50,8 @@ def summarise(
 
     ``answer`` is the object of ``run --json`` (or ``plan --json``), with the plan's ``changes`` also of a real deploy, and
     with ``exit_code``, which tells errors apart (0: none). ``notes`` are what was worth knowing, such as the commits of a
-    rebuild; ``output`` is the log, of which a failure shows the last lines; ``link`` is the URL of all of it.
+    rebuild, newest first, and its images; ``output`` is the log, of which a failure shows the last lines; ``link`` is the
+    URL of all of it.
     """
     return _within(
         [
@@ -59,7 +60,7 @@ def summarise(
             *_warnings(answer),
             *_facts(answer),
             *_probe(answer, probe),
-            *([fenced(notes[-_MOST_LINES:])] if notes else []),
+            *_notes(notes),
             *_changes(answer),
             *_steps(answer),
             *_log(answer, output, link),
@@ -97,6 +98,8 @@ def _headline(answer: Facts) -> str:
             return f"✅ {app} is unchanged"
         case "rolled_back":
             return f"↩️ {app} was rolled back{told}"
+        case "planned" if not (error or answer.get("steps") or answer.get("changes")):
+            return f"✅ {app}: nothing would change"
         case "planned" if not error:
             return f"📋 {app}: what a run would do"
         case _:
@@ -157,6 +160,15 @@ def _facts(answer: Facts) -> Iterator[str]:
     told = [row for row in rows if row[1]]
     if told:
         yield cells(told, ("", ""))
+
+
+def _notes(notes: Sequence[str]) -> Iterator[str]:
+    """Of very many, those at the beginning, which are the newest commits, and those at the end, which are of images."""
+    if len(notes) > _MOST_LINES:
+        first, last = _MOST_LINES // 2, _MOST_LINES // 2 - 1
+        notes = [*notes[:first], f"and {len(notes) - first - last:,} more", *notes[-last:]]
+    if notes:
+        yield fenced(notes)
 
 
 def _changes(answer: Facts) -> Iterator[str]:

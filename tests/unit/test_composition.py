@@ -164,17 +164,19 @@ def test_a_watch_without_a_url_measures_nothing(tmp_path: Path) -> None:
     watch = ProbeWatch(config(tmp_path), SystemClock(), RecordedReports())
     watch.start()
     watch.mark_switch()
+    watch.mark_return()
     watch.stop()
     watch.abandon()
     assert (watch.figures(), watch.report) == (None, None)
 
 
 def test_a_watch_measures_around_the_switch(tmp_path: Path, site: str) -> None:
-    """Requests before and after, none dropped, latencies in milliseconds, and when the switch was."""
+    """Requests before and after, none dropped, latencies in milliseconds, and when the switch and the way back were."""
     reports = RecordedReports()
     watch = ProbeWatch(config(tmp_path, url=f"{site}/", probe__rate=50), SystemClock(), reports)
     watch.start()
     watch.mark_switch()
+    watch.mark_return()
     watch.stop()
     watch.stop()
     seen = watch.figures()
@@ -183,7 +185,7 @@ def test_a_watch_measures_around_the_switch(tmp_path: Path, site: str) -> None:
     assert seen.dropped == 0
     assert 0 < seen.p50_ms <= seen.p99_ms
     assert watch.report
-    assert [mark.name for mark in watch.report.marks] == ["switch"]
+    assert [mark.name for mark in watch.report.marks] == ["switch", "return"]
     assert reports.calls == []
 
 

@@ -78,7 +78,7 @@ def test_a_release_that_fails_is_reverted() -> None:
     deploy = Deploy(reason="https://example.org/ answered 500")
     with pytest.raises(GateFailed, match="20261122T190300Z-7f247f9 failed its health gate: .* 500") as caught:
         deploy.run()
-    assert deploy.events == [*WAY_UP, "held", "log", "revert"]
+    assert deploy.events == [*WAY_UP, "held", "log", "revert", "return"]
     assert caught.value.hint.startswith("20261121T190300Z-aaaaaaa is live again")
 
 
@@ -219,7 +219,7 @@ def test_a_signal_during_the_way_back_waits(interrupts: Interrupts) -> None:
     deploy = Deploy(reason="wrong", answers={"log": interrupt}, interrupts=interrupts)
     with pytest.raises(GateFailed):
         deploy.run()
-    assert deploy.events[-1] == "revert"
+    assert deploy.events[-2:] == ["revert", "return"]
 
 
 def test_a_second_signal_gives_up_the_finish(interrupts: Interrupts) -> None:

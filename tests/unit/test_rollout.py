@@ -143,6 +143,8 @@ def test_a_failed_gate_brings_back_all_that_were_switched(failing: str) -> None:
         assert not {f"switch {name}", f"revert {name}"} & set(rollout.events)
         assert f"{name}: 20261121T190300Z-aaaaaaa is live, as before" in error.hint
     assert rollout.events.index("held") < rollout.events.index("revert web1")
+    assert rollout.events.count("return") == 1
+    assert rollout.events.index(f"revert {failing}") < rollout.events.index("return")
     assert not [event for event in rollout.events if event.startswith("confirm")]
 
 

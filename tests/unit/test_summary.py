@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -82,8 +83,9 @@ def test_a_deploy_at_a_glance() -> None:
         ({"error": "too many"}, ["⚠️ blog is live"]),
         (
             {"status": "planned", "warnings": ["has a gap"], "steps": [{"name": "upload", "summary": "2 files"}]},
-            ["📋 blog", "`2 files`", "⚠️ `has a gap`"],
+            ["📋 blog: what a run would do", "`2 files`", "⚠️ `has a gap`"],
         ),
+        ({"status": "planned", "steps": [], "changes": []}, ["✅ blog: nothing would change"]),
         ({"probe": {"requests": 0}}, ["measured nothing: `refused` (5)"]),
         (
             {"probe": {**ANSWER["probe"], "dropped": 3}},
@@ -142,6 +144,26 @@ def test_the_chart_marks_switch_and_drops() -> None:
     assert [number for number, value in enumerate(switch) if value] == [30]
     assert sum(1 for value in lost if value) == 36
     assert switch[30] > lost[30] > max(latencies)
+
+
+def test_the_chart_marks_the_way_back() -> None:
+    """After a failing gate there are two switches, and the caption says what the second one is."""
+    calm = seen()
+    back = replace(calm, marks=(*calm.marks, Mark("return", 7.5)))
+    assert [number for number, value in enumerate(rows_of(back)[0]) if value] == [30, 45]
+    charts = [latency_chart(calm), latency_chart(back)]
+    assert ["grey: the switch and the way back" in chart.caption for chart in charts if chart] == [False, True]
+
+
+def test_of_very_many_notes_both_ends_are_kept() -> None:
+    """The newest commits come first, and images last."""
+    notes = [f"{number:07} commit" for number in range(100)] + ["image of blog: a → b"]
+    text = summarise(ANSWER, notes=notes)
+    assert "\n0000000 commit\n" in text
+    assert "\nand 72 more\n" in text
+    assert "\nimage of blog: a → b\n" in text
+    assert text.count(" commit\n") == 28
+    assert "more" not in summarise(ANSWER, notes=notes[-30:])
 
 
 def test_the_chart_is_drawn_from_two_requests_on() -> None:
