@@ -92,15 +92,16 @@ def carry_out(
     gate: Gate | None,
     watch: Watch,
     uninterrupted: Callable[[], contextlib.AbstractContextManager[None]],
-) -> None:
+) -> bool:
     """Run ``plan`` to its end: the new release live and confirmed, or the old one live.
 
     ``gate`` is None where nothing can be asked. ``uninterrupted`` is entered once the gate has decided: from there a
-    signal waits. Raises GateFailed after an automatic rollback, StateUnknown when it cannot be known what is live,
-    PreparationLost where another attempt may go on, or what the host reported before the switch.
+    signal waits, and one that comes in the plan's ``rest`` leaves that to the host: then the result is False. Raises
+    GateFailed after an automatic rollback, StateUnknown when it cannot be known what is live, PreparationLost where
+    another attempt may go on, or what the host reported before the switch.
     """
     if plan.switch is None:
-        return
+        return True
     reach = _patiently if plan.patient else _at_once
     reach(plan, plan.switch, session, steps, watch)
     watch.mark_switch()
@@ -118,6 +119,7 @@ def carry_out(
             hint = f"{short(plan.previous) or 'Nothing'} is live again; the failed release stays on the host."
             raise GateFailed(message, hint=hint)
         _perform(plan.confirm, session, steps, plan)
+    return not plan.rest or _see_out(plan, session, steps)
 
 
 _LOOK = "The host undoes a switch that nobody confirmed. See what is live with `deployer status`, then run again."
@@ -178,12 +180,31 @@ class _Flight:
         yield from self.switch.requests
 
 
+def _see_out(plan: Plan, session: Session, steps: Steps) -> bool:
+    """Wait for the rest, unless somebody interrupts that; whether it was seen to its end."""
+    try:
+        steps.perform(plan.rest, session)
+    except DeployerError as error:
+        raise _unknown(plan, error) from error
+    except KeyboardInterrupt:
+        left = ", ".join(step.name for step in plan.rest)
+        steps.reporter.warning(
+            f"interrupted when {short(plan.release)} was live; the host does the rest by itself ({left})"
+        )
+        return False
+    return True
+
+
+def _unknown(plan: Plan, error: DeployerError) -> StateUnknown:
+    message = f"{short(plan.release)} was switched to, but the end of the deploy is not known: {error.message}"
+    return StateUnknown(message, hint=_LOOK)
+
+
 def _perform(wanted: tuple[Step, ...], session: Session, steps: Steps, plan: Plan) -> None:
     try:
         steps.perform(wanted, session)
     except DeployerError as error:
-        message = f"{short(plan.release)} was switched to, but the end of the deploy is not known: {error.message}"
-        raise StateUnknown(message, hint=_LOOK) from error
+        raise _unknown(plan, error) from error
     except KeyboardInterrupt as interrupt:
         message = f"interrupted twice while the deploy of {short(plan.release)} was being finished"
         raise StateUnknown(message, hint=_LOOK) from interrupt

@@ -133,9 +133,10 @@ class Plan:
     ``prepare`` brings everything to the host and changes nothing that visitors see. Where that takes long, the plan is
     ``patient``: nobody watches meanwhile, and of several hosts one is deployed to after the other. The ``approach``
     should not be noticed either, but might be. ``switch`` is the instant at which visitors get the release; ``confirm``
-    follows a passed gate, ``revert`` a failed one, unless the release goes ``one_way``, which says why. A plan without
-    ``switch`` has nothing to do: ``release`` is live already, and ``confirm`` only ends a deploy that changes other
-    hosts. ``figures`` are numbers of the result (``files_total`` and so on).
+    follows a passed gate, ``revert`` a failed one, unless the release goes ``one_way``, which says why. The ``rest``
+    behind ``confirm`` may take long, and the host does it by itself when nobody waits for it. A plan without ``switch``
+    has nothing to do: ``release`` is live already, and ``confirm`` only ends a deploy that changes other hosts.
+    ``figures`` are numbers of the result (``files_total`` and so on).
     """
 
     release: str
@@ -145,6 +146,7 @@ class Plan:
     approach: tuple[Step, ...] = ()
     switch: Step | None = None
     confirm: tuple[Step, ...] = ()
+    rest: tuple[Step, ...] = ()
     revert: tuple[Step, ...] = ()
     changes: tuple[Change, ...] = ()
     served: tuple[ServedFile, ...] = ()
@@ -156,12 +158,13 @@ class Plan:
     @property
     def steps(self) -> tuple[Step, ...]:
         """The steps of a deploy that goes well, in order."""
-        return () if self.switch is None else (*self.prepare, *self.approach, self.switch, *self.confirm)
+        return () if self.switch is None else (*self.prepare, *self.approach, self.switch, *self.confirm, *self.rest)
 
     def on(self, host: str) -> Plan:
         """The same plan, its steps and warnings named as ``host``'s; one host alone (empty) needs no mention."""
-        prepare, approach, confirm, revert = (
-            tuple(step.on(host) for step in steps) for steps in (self.prepare, self.approach, self.confirm, self.revert)
+        prepare, approach, confirm, rest, revert = (
+            tuple(step.on(host) for step in steps)
+            for steps in (self.prepare, self.approach, self.confirm, self.rest, self.revert)
         )
         switch = self.switch and self.switch.on(host)
         warnings = tuple(f"{host}: {text}" if host else text for text in self.warnings)
@@ -171,6 +174,7 @@ class Plan:
             approach=approach,
             switch=switch,
             confirm=confirm,
+            rest=rest,
             revert=revert,
             warnings=warnings,
         )

@@ -77,11 +77,11 @@ def roll_out(legs: Sequence[Leg], steps: Steps, *, watch: Watch, uninterrupted: 
 
 def _in_turn(legs: Sequence[Leg], steps: Steps, watch: Watch, uninterrupted: Uninterrupted) -> None:
     """Deploy to one host after the other, each through its gate; the first that fails ends it, and those before it stay."""
-    for leg in legs:
+    for number, leg in enumerate(legs, 1):
         try:
             if leg.plan.switch is None:
                 steps.perform(leg.plan.confirm, leg.session)
-            carry_out(leg.plan, leg.session, steps, gate=leg.gate, watch=watch, uninterrupted=uninterrupted)
+            seen_out = carry_out(leg.plan, leg.session, steps, gate=leg.gate, watch=watch, uninterrupted=uninterrupted)
         except DeployerError as error:
             if isinstance(error, GateFailed):
                 leg.state = _State.BACK
@@ -92,6 +92,8 @@ def _in_turn(legs: Sequence[Leg], steps: Steps, watch: Watch, uninterrupted: Uni
             leg.state = _State.UNDONE
             raise Interrupted(f"interrupted at {leg.host}", hint=_accounts(legs)) from interrupt
         leg.state = _State.CONFIRMED
+        if not seen_out and number < len(legs):
+            raise Interrupted(f"interrupted when {leg.host} was done but for its end", hint=_accounts(legs))
 
 
 def _prepare(legs: Sequence[Leg], steps: Steps) -> None:

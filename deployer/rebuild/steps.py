@@ -85,6 +85,7 @@ class Ending:
         """The plan that begins with ``prepare``."""
         rebuild, previous = self._config.rebuild, self._facts.live
         log = Step("log", "keep the output on the host", (requests.log(self._release, Text(self._log)),))
+        ending = (log, self._finish())
         back = Step("roll back", f"bring {previous or 'what was there'} back", (requests.revert(),))
         one_way = "it is past a one-way migration (rebuild.no_rollback_past)" if rebuild.no_rollback_past else ""
         return Plan(
@@ -94,7 +95,8 @@ class Ending:
             prepare=(*prepare, *self._before_up()),
             approach=self._approach(),
             switch=self._switch(),
-            confirm=(self._acceptance(), log, self._finish()),
+            confirm=(Step("accept", "note it as live", (self._accept(),)), *(() if rebuild.roll else ending)),
+            rest=(self._retire(), *ending) if rebuild.roll else (),
             revert=(log, back),
             warnings=(*warnings, *self._facts.reply.every("warning")),
             patient=True,
@@ -132,13 +134,12 @@ class Ending:
     def _command(self, what: str, text: str) -> Request:
         return requests.command(what, self._config.rebuild.up_timeout, Text(lambda: text))
 
-    def _acceptance(self) -> Step:
-        rebuild = self._config.rebuild
-        accept = requests.accept(commit=self._commit, rollback=self._rollback)
-        if not rebuild.roll:
-            return Step("accept", "note it as live", (accept,))
-        summary = f"drain for {rebuild.drain} s, remove the old containers"
-        return Step("retire", summary, (accept, requests.retire(rebuild.drain)))
+    def _accept(self) -> Request:
+        return requests.accept(commit=self._commit, rollback=self._rollback)
+
+    def _retire(self) -> Step:
+        drain = self._config.rebuild.drain
+        return Step("retire", f"drain for {drain} s, remove the old containers", (requests.retire(drain),))
 
     def _finish(self) -> Step:
         keep = self._config.rebuild.keep

@@ -99,7 +99,7 @@ def test_a_push_that_changes_no_image_touches_no_container(blog: Blog) -> None:
     assert blog.deploy()["status"] == "unchanged"
     commit = blog.commit(blog.version, {"README": "Only words.\n"})
     planned = blog.answer("plan")
-    steps = ["fetch", "build", "start", "switch", "retire", "log", "finish"]
+    steps = ["fetch", "build", "start", "switch", "accept", "retire", "log", "finish"]
     assert (planned["commit"], [step["name"] for step in planned["steps"]]) == (commit, steps)
     with visitors(blog):
         answer = blog.deploy()

@@ -256,3 +256,30 @@ def test_a_one_way_release_is_not_reverted() -> None:
     with pytest.raises(StateUnknown, match="status 500. It was not rolled back: the database was migrated"):
         deploy.run()
     assert "revert" not in deploy.events
+
+
+LASTING = replace(PATIENT, rest=(step("retire", "retire"), step("finish", "finish")))
+
+
+def test_what_may_last_comes_at_last() -> None:
+    """Signals are heard again by then."""
+    deploy = Deploy(LASTING)
+    assert deploy.run()[-5:] == ["log", "confirm", "released", "retire", "finish"]
+
+
+def test_a_signal_leaves_what_may_last_to_the_host(interrupts: Interrupts) -> None:
+    """The release is live: that is no failure, but the warning says that nobody has waited for the end."""
+    deploy = Deploy(LASTING, answers={"retire": interrupt}, interrupts=interrupts)
+    deploy.run()
+    assert deploy.events[-1] == "retire"
+    (warning,) = deploy.reports.said("warning")
+    assert (
+        warning
+        == "interrupted when 20261122T190300Z-7f247f9 was live; the host does the rest by itself (retire, finish)"
+    )
+
+
+def test_a_failure_of_what_may_last_is_an_unknown_end() -> None:
+    """The host said what went wrong; the release is live all the same."""
+    with pytest.raises(StateUnknown, match="was switched to, but the end of the deploy is not known: no space"):
+        Deploy(LASTING, answers={"retire": DeployFailed("no space")}).run()

@@ -52,10 +52,12 @@ def test_a_step_writes_if_any_of_its_requests_does() -> None:
 
 
 def test_a_plans_steps_are_those_of_a_deploy_that_goes_well() -> None:
-    """Prepare, switch, confirm; the way back is no part of it."""
-    prepare, switch, confirm, revert = (step(name) for name in ("upload", "switch", "finish", "roll back"))
-    plan = Plan("B", "A", prepare=(prepare,), switch=switch, confirm=(confirm,), revert=(revert,))
-    assert [each.name for each in plan.steps] == ["upload", "switch", "finish"]
+    """Prepare, switch, confirm, and what may last; the way back is no part of it."""
+    names = ("upload", "switch", "accept", "finish", "roll back")
+    prepare, switch, confirm, rest, revert = (step(name) for name in names)
+    plan = Plan("B", "A", prepare=(prepare,), switch=switch, confirm=(confirm,), rest=(rest,), revert=(revert,))
+    assert [each.name for each in plan.steps] == [*names[:-1]]
+    assert [each.name for each in plan.on("web1").steps] == [f"{name} web1" for name in names[:-1]]
 
 
 def test_a_plan_without_a_switch_has_nothing_to_do() -> None:

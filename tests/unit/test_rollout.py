@@ -10,7 +10,7 @@ from functools import partial
 import pytest
 
 from deployer.engine import Steps
-from deployer.errors import ConnectionLost, DeployerError, DeployFailed, GateFailed, StateUnknown
+from deployer.errors import ConnectionLost, DeployerError, DeployFailed, GateFailed, Interrupted, StateUnknown
 from deployer.plan import Effect, Plan, Reply, Request, Step
 from deployer.rollout import Leg, roll_out
 from tests.fakes import FakeClock, FakeSession, FakeWatch, RecordedReports, held
@@ -266,3 +266,18 @@ def test_a_patient_host_that_cannot_prepare_leaves_all_as_they_are() -> None:
     error = rollout.fails(DeployFailed, "web1: build failed")
     assert "web1: 20261121T190300Z-aaaaaaa is live, as before" in error.hint
     assert "watch" not in rollout.events
+
+
+def test_a_signal_at_the_end_of_a_patient_host_goes_no_further() -> None:
+    """What that host has left to do it does by itself, it keeps the new release, and those behind it are not touched."""
+    lasting = replace(PATIENT, rest=(step("retire", "retire"),))
+    rollout = Rollout(dict.fromkeys(NAMES, lasting))
+    rollout.sessions["web2"].answers["retire"] = KeyboardInterrupt()
+    error = rollout.fails(Interrupted, "interrupted when web2 was done but for its end")
+    for name in ("web1", "web2"):
+        assert f"{name}: 20261122T190300Z-7f247f9 is live" in error.hint
+    assert "web3: 20261121T190300Z-aaaaaaa is live, as before" in error.hint
+    assert not [event for event in rollout.events if "web3" in event]
+    rollout = Rollout(dict.fromkeys(NAMES, lasting))
+    rollout.sessions["web3"].answers["retire"] = KeyboardInterrupt()
+    rollout.run()
