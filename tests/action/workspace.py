@@ -6,14 +6,19 @@ signals for a cancelled job; those go to the step's shell, started as the runner
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from io import FileIO
 from pathlib import Path
 from typing import Any
 
@@ -23,12 +28,14 @@ from deployer.action.inputs import INPUTS, variable_of
 from tests.conftest import need
 from tests.sshd import Sshd
 
-__all__ = ["SECONDS", "USES", "Ran", "Workspace", "login", "plain", "secrets"]
+__all__ = ["SECONDS", "USES", "Ran", "Workspace", "cancel", "login", "plain", "revealed", "secrets"]
 
 ROOT = Path(__file__).resolve().parents[2]
 USES = "./.github/actions/deployer"
 SECONDS = 240
 _PARTS = ("action.yml", "action", "deployer", "requirements/action.txt")
+# The runner empties the file before each step: what is written into a pipe stays.
+_PIPE = 'ln -sf "$RESULTS/summary" "$GITHUB_STEP_SUMMARY"'
 _TOLD = """\
 printf '%s' "$OUTPUTS" >"$RESULTS/outputs.json"
 printf '%s' "$OUTCOME" >"$RESULTS/outcome"
@@ -37,11 +44,12 @@ printf '%s' "$OUTCOME" >"$RESULTS/outcome"
 
 @dataclass(frozen=True, slots=True)
 class Ran:
-    """How the step ended, and what it left: its log and its outputs."""
+    """How the step ended, and what it left: its log, its outputs and its part of the job's summary."""
 
     outcome: str
     log: str
     outputs: Mapping[str, str]
+    summary: str
 
     def succeeded(self) -> Ran:
         """Itself, if the step was a success."""
@@ -58,13 +66,17 @@ class Ran:
 
 
 class Workspace:
-    """The repository in ``directory``, with the site in ``public``. ``environment`` is what the job gets beside its own."""
+    """The repository in ``directory``, with the site in ``public``.
+
+    ``environment`` is what the job gets beside its own, ``runner`` what the runner says otherwise than usual.
+    """
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory / "workspace"
         self.results = directory / "results"
         self.home = directory / "runner"
         self.environment: dict[str, str] = {}
+        self.runner: dict[str, str] = {}
         for made in (self.directory / "public", self.results, self.home):
             made.mkdir(parents=True)
         self.write("public/index.html", "one\n")
@@ -114,13 +126,16 @@ class Workspace:
         """
         steps: list[dict[str, Any]] = [
             {"uses": "actions/checkout@v4"},
+            {"run": _PIPE, "env": {"RESULTS": str(self.results)}},
             *({"run": command} for command in before),
             {"id": "deploy", "uses": USES, "with": dict(inputs), "continue-on-error": True},
             {"run": _TOLD, "env": {"RESULTS": str(self.results), **_expressions()}},
         ]
-        log = self.act(steps, secrets=secrets, event=event)
+        with _pipe(self.results / "summary") as summary:
+            log = self.act(steps, secrets=secrets, event=event)
+            text = summary.read() or b""
         outputs = json.loads((self.results / "outputs.json").read_text("utf-8") or "{}")
-        return Ran((self.results / "outcome").read_text("utf-8"), log, outputs)
+        return Ran((self.results / "outcome").read_text("utf-8"), log, outputs, text.decode())
 
     def act(
         self, steps: Sequence[Mapping[str, Any]], *, secrets: Mapping[str, str] | None = None, event: str = "push"
@@ -136,7 +151,10 @@ class Workspace:
         known = self.results / "secrets.env"
         known.write_text("".join(f"{name}={_quoted(text)}\n" for name, text in (secrets or {}).items()), "utf-8")
         done = subprocess.run(
-            [str(act), event, "-P", "ubuntu-latest=-self-hosted", f"--secret-file={known}"],
+            [
+                *(str(act), event, "-P", "ubuntu-latest=-self-hosted", f"--secret-file={known}"),
+                *(f"--env={name}={text}" for name, text in self.runner.items()),
+            ],
             cwd=self.directory,
             env=self.outside(),
             stdin=subprocess.DEVNULL,
@@ -191,7 +209,7 @@ class Workspace:
 
     @property
     def summary(self) -> str:
-        """What runs by :meth:`in_shell` have added to the job's summary, which ``act`` throws away with each step."""
+        """What runs by :meth:`in_shell` have added to the job's summary."""
         file = self.results / "summary.md"
         return file.read_text("utf-8") if file.exists() else ""
 
@@ -219,10 +237,26 @@ def login(sshd: Sshd, target: Path, **more: str) -> dict[str, str]:
 
 def plain(sshd: Sshd, target: Path, **more: str) -> dict[str, str]:
     """The same inputs with the secrets' values, for the step's own shell."""
-    given = login(sshd, target, **more)
+    return revealed(login(sshd, target, **more), sshd)
+
+
+def revealed(inputs: Mapping[str, str], sshd: Sshd) -> dict[str, str]:
+    """The inputs with the secrets' values in the place of their names."""
+    given = dict(inputs)
     for name, text in secrets(sshd).items():
         given = {key: value.replace(f"${{{{ secrets.{name} }}}}", text) for key, value in given.items()}
     return given
+
+
+def cancel(process: subprocess.Popen[str]) -> tuple[float, str]:
+    """Cancel a step as GitHub's runner does: SIGINT, 7.5 s later SIGTERM, 2.5 s later the end; the seconds, and the log."""
+    began = time.monotonic()
+    for number, patience in ((signal.SIGINT, 7.5), (signal.SIGTERM, 2.5), (signal.SIGKILL, 30.0)):
+        process.send_signal(number)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            said, _ = process.communicate(timeout=patience)
+            return time.monotonic() - began, said
+    raise AssertionError("it has left something that holds its log open")
 
 
 def secrets(sshd: Sshd) -> dict[str, str]:
@@ -233,6 +267,16 @@ def secrets(sshd: Sshd) -> dict[str, str]:
         "SERVER_KEY": sshd.key_file.read_text("ascii"),
         "SERVER_HOST_KEY": sshd.public(),
     }
+
+
+@contextmanager
+def _pipe(path: Path) -> Iterator[FileIO]:
+    """A named pipe with room for every summary, to be read when all is written."""
+    path.unlink(missing_ok=True)
+    os.mkfifo(path)
+    with FileIO(os.open(path, os.O_RDWR | os.O_NONBLOCK)) as pipe:
+        fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, 1 << 20)
+        yield pipe
 
 
 def _quoted(text: str) -> str:
