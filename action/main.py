@@ -7,17 +7,22 @@ come from and how to get there.
 
 from __future__ import annotations
 
+import compileall
+import contextlib
+import itertools
 import os
+import re
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NoReturn
 
 ROOT = Path(__file__).resolve().parent.parent
 LOCK = ROOT / "requirements" / "action.txt"
+MOST_PIPS = 4
 _PLACES = """INDEX_URL EXTRA_INDEX_URL FIND_LINKS NO_INDEX TRUSTED_HOST CERT CLIENT_CERT PROXY TIMEOUT DEFAULT_TIMEOUT
 RETRIES CONFIG_FILE KEYRING_PROVIDER""".split()
 # What a caller's configuration file may say otherwise, which would break this: a variable beats it.
@@ -28,51 +33,81 @@ def main() -> None:
     """Install, then run; ends with the step's exit code."""
     began = time.monotonic()
     try:
-        packages = tempfile.mkdtemp(prefix="deployer-", dir=os.environ.get("RUNNER_TEMP") or None)
-        install(packages, os.environ)
+        folder = tempfile.mkdtemp(prefix="deployer-", dir=os.environ.get("RUNNER_TEMP") or None)
+        packages = install(folder, os.environ)
     except KeyboardInterrupt:
         refuse("interrupted while the action was being installed; nothing was deployed", code=130)
     except OSError as error:
         refuse(f"the action cannot be installed: {error}")
-    print(f"install: the action's packages, hashes checked ({time.monotonic() - began:.1f} s)", flush=True)
+    print(f"install: the action's packages, hashes checked ({time.monotonic() - began:.2f} s)", flush=True)
     # Behind the standard library, and the packages before the checkout: no file beside action.yml is in the way of one.
-    sys.path += [packages, str(ROOT)]
+    sys.path += [*packages, str(ROOT)]
     from deployer.action import main as run
 
     run()
 
 
-def install(packages: str, environment: Mapping[str, str]) -> None:
-    """Put the packages of the lock file into the folder ``packages``. Ends the step when that fails."""
+def install(folder: str, environment: Mapping[str, str]) -> list[str]:
+    """Put the packages of the lock file into folders below ``folder``. Ends the step when that fails.
+
+    pip asks for one package after the other, and mostly waits: several of them share the work.
+    """
     python = [sys.executable, "-I"]
     if subprocess.run([*python, "-c", "import pip"], capture_output=True, check=False).returncode != 0:
-        bare = f"{packages}-pip"
+        bare = f"{folder}/pip"
         subprocess.run([*python, "-m", "venv", bare], check=False, stdout=subprocess.DEVNULL)
         python = [f"{bare}/bin/python", "-I"]
     command = [*python, "-m", "pip", "install", "--quiet", "--no-deps", "--require-hashes", "--only-binary=:all:"]
-    command += ["--no-compile", "--no-cache-dir", "--no-warn-script-location", f"--target={packages}"]
-    done = run_pip([*command, f"--requirement={LOCK}"], pip_variables(environment))
-    if done.returncode != 0:
-        print(done.stdout, end="")
+    command += ["--no-compile", "--no-cache-dir", "--no-warn-script-location"]
+    packages = []
+    commands = []
+    for number, text in enumerate(shares(LOCK.read_text("utf-8"), min(MOST_PIPS, os.cpu_count() or 1))):
+        lock, target = Path(folder, f"{number}.txt"), f"{folder}/{number}"
+        lock.write_text(text, "utf-8")
+        packages.append(target)
+        commands.append([*command, f"--target={target}", f"--requirement={lock}"])
+    if said := run_all(commands, pip_variables(environment)):
+        print(said, end="")
         refuse(why(environment))
+    return packages
 
 
-def run_pip(command: list[str], variables: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
-    """Run pip to its end; an interrupt ends it, too. What it says comes back only as text: it is none of the runner's."""
-    with subprocess.Popen(
-        command,
-        env=dict(variables),
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    ) as child:
-        try:
+def shares(lock: str, number: int) -> list[str]:
+    """The lock file as so many, of about as many packages each: a package begins where a line is not indented."""
+    packages = [text for text in re.split(r"^(?=\w)", lock, flags=re.MULTILINE)[1:] if text.strip()]
+    bounds = [len(packages) * each // number for each in range(number + 1)]
+    return ["".join(packages[first:last]) for first, last in itertools.pairwise(bounds)]
+
+
+def run_all(commands: Sequence[list[str]], variables: Mapping[str, str]) -> str:
+    """Run them at the same time; what the first one that fails says, made harmless: it is none of the runner's.
+
+    Their end is the end of all: also when one fails, or somebody interrupts.
+    """
+    with contextlib.ExitStack() as stack:
+        children = []
+        for command in commands:
+            child = stack.enter_context(
+                subprocess.Popen(
+                    command,
+                    env=dict(variables),
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.PIPE,
+                    stderr=subprocess.STDOUT,
+                    text=True,
+                )
+            )
+            stack.callback(child.kill)
+            children.append(child)
+        # They wait for the network; meanwhile, what will be imported is compiled.
+        compileall.compile_dir(str(ROOT / "deployer"), quiet=2)
+        for child in children:
             said, _ = child.communicate()
-        except BaseException:
-            child.kill()
-            raise
-    return subprocess.CompletedProcess(command, child.returncode, said.replace("##[", "## [").replace("::", ": :"))
+            if child.returncode != 0:
+                return (
+                    (said or f"pip ended with status {child.returncode}\n").replace("##[", "## [").replace("::", ": :")
+                )
+    return ""
 
 
 def pip_variables(environment: Mapping[str, str]) -> dict[str, str]:

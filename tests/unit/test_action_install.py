@@ -1,0 +1,22 @@
+"""How the action's lock file is shared among several pips."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from action.main import LOCK, shares
+
+
+@pytest.mark.parametrize("number", [1, 2, 3, 4])
+def test_every_package_is_in_one_share_with_its_hashes(number: int) -> None:
+    """In the lock file's order, about as many in each; nothing is lost, and no package is cut."""
+    lock = LOCK.read_text("utf-8")
+    parts = shares(f"# a remark\n{lock}", number)
+    assert "".join(parts) == lock
+    assert len(parts) == number
+    counts = [len(re.findall("^[a-z]", part, flags=re.MULTILINE)) for part in parts]
+    assert max(counts) - min(counts) <= 1
+    assert all(re.match(r"[a-z0-9-]+==", part) for part in parts)
+    assert all(part.rstrip().splitlines()[-1].startswith("    ") for part in parts)
