@@ -25,6 +25,7 @@ from receiver.errors import ReceiverError
 from receiver.reporting import hide
 from receiver.store import Database
 from receiver.web import World, create_app
+from receiver.web.streams import close_streams
 
 __all__ = ["serve", "session_key"]
 
@@ -45,11 +46,13 @@ class ImpatientWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no ty
         self._reading: dict[int, tuple[float, socket.socket]] = {}
         self._here = threading.local()
         self.wsgi: Callable[..., Any]
+        self._application: Any = None
 
     def load_wsgi(self) -> None:
         """Let the answer's beginning stop the clock."""
         super().load_wsgi()
         application: Callable[..., Any] = self.wsgi
+        self._application = self.wsgi
 
         def answer(environ: dict[str, Any], start: Callable[..., Any]) -> Iterable[bytes]:
             found: Iterable[bytes] = application(environ, start)
@@ -57,6 +60,12 @@ class ImpatientWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no ty
             return found
 
         self.wsgi = answer
+
+    def handle_exit(self, sig: int, frame: Any) -> None:
+        """SIGTERM: what is being answered goes on, but for live logs, which would go on for ever."""
+        if self._application is not None:
+            close_streams(self._application)
+        super().handle_exit(sig, frame)
 
     def handle(self, conn: TConn) -> Any:
         """One request, in a thread of its own."""

@@ -52,6 +52,7 @@ class OAuth(_Table, frozen=True):
     client_id: Annotated[str, _says("The OAuth app's client id.")]
     client_secret: Annotated[SecretSource, _says("The OAuth app's client secret.")]
     users: Annotated[tuple[str, ...], _says("GitHub accounts that may log in.")]
+    url: Annotated[str, _says("Where browsers log in; another one for GitHub Enterprise.")] = "https://github.com"
 
 
 class Login(_Table, frozen=True):

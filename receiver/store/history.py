@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,6 +26,7 @@ __all__ = [
     "live_app",
     "live_apps",
     "queue",
+    "statuses_of",
     "workers_seen",
 ]
 
@@ -72,6 +74,12 @@ def _delivery_of(row: Row[Any]) -> Delivery:
         reason=row.reason or "",
         job=row.job or 0,
     )
+
+
+def statuses_of(connection: Connection, numbers: Collection[int]) -> dict[int, Status]:
+    """What each of a page's jobs is doing, or how it ended, by its id; one that is forgotten is missing."""
+    rows = connection.execute(select(jobs.c.id, jobs.c.status).where(jobs.c.id.in_(sorted(numbers))))
+    return {number: Status(status) for number, status in rows}
 
 
 def deliveries_before(connection: Connection, before: int | None, limit: int) -> tuple[Delivery, ...]:

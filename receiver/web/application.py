@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from flask import Flask
 
+from receiver.web.dashboard import register
 from receiver.web.health import blueprint as health
 from receiver.web.hook import blueprint as hook
 from receiver.web.metrics import blueprint as metrics
@@ -19,4 +20,5 @@ def create_app(world: World) -> Flask:
     app.secret_key = world.session_key
     for blueprint in (hook, health, metrics):
         app.register_blueprint(blueprint)
+    register(app, world)
     return app

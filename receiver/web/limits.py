@@ -11,7 +11,7 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_add
 
 from werkzeug import Request
 
-__all__ = ["FailureLimit", "client_address", "is_among"]
+__all__ = ["FailureLimit", "client_address", "is_among", "is_https"]
 
 Network = IPv4Network | IPv6Network
 Address = IPv4Address | IPv6Address
@@ -70,6 +70,14 @@ def client_address(request: Request, trusted_proxies: Sequence[str]) -> str:
     while hops and (not address or is_among(address, networks)):
         address = hops.pop()
     return address
+
+
+def is_https(request: Request, trusted_proxies: Sequence[str]) -> bool:
+    """Whether the browser's own connection is encrypted, as far as we, or a proxy that is trusted, can tell."""
+    peer = request.remote_addr or ""
+    if peer and not is_among(peer, _networks(tuple(trusted_proxies))):
+        return request.is_secure
+    return request.headers.get("X-Forwarded-Proto", request.scheme).rpartition(",")[2].strip() == "https"
 
 
 def is_among(address: str, networks: Sequence[Network]) -> bool:
