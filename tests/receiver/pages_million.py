@@ -31,7 +31,9 @@ def fill(database: Path, deliveries: int, app: str = "blog", now: float = 1_790_
                 for n in range(1, deliveries + 1)
             ),
         )
-        connection.executemany(f"INSERT INTO jobs VALUES ({', '.join('?' * 24)})", _jobs(deliveries // _EVERY, app, now))
+        connection.executemany(
+            f"INSERT INTO jobs VALUES ({', '.join('?' * 24)})", _jobs(deliveries // _EVERY, app, now)
+        )
     connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     connection.close()
 
