@@ -71,9 +71,9 @@ def test_the_overview_shows_each_apps_state(tmp_path: Path) -> None:
     page = visitor.get("/").text
     cards = {re.search(r'href="/apps/(\w+)"', card)[1]: text_of(card) for card in page.split('<li class="card')[1:]}  # type: ignore[index]
     assert "Live 2 of 240 requests dropped" not in cards["blog"] and "2 of 240 requests dropped" in cards["blog"]
-    assert "5e6f708 on main, live since 2 h ago" in cards["blog"]
+    assert "5e6f708 on main, went live 2 h ago" in cards["blog"]
     assert "Deploying" in cards["api"] and "#8 has been running for" in cards["api"]
-    assert "Waiting" in cards["site"] and "#9 waits since" in cards["site"]
+    assert "Waiting" in cards["site"] and "#9 waits; asked for" in cards["site"]
     assert "Last deploy failed" in cards["docs"] and "answered 502, expected 200" in cards["docs"]
     assert "No worker runs" not in page
 
