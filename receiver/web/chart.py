@@ -14,6 +14,8 @@ __all__ = ["probe_chart"]
 
 HEIGHT = 88.0
 """Per cent of the drawing that latencies take; the rest holds the marks above them."""
+LARGEST = 1e9
+"""Of seconds and of milliseconds: what is more was not measured, and neither was what is no number."""
 _SWITCH = Markup(
     '<line class="chart-switch" x1="{x}%" x2="{x}%" y1="0" y2="100%"/>'
     '<text class="chart-word" x="{x}%" y="0" dy="9" dx="{dx}" text-anchor="{anchor}">switch</text>'
@@ -28,10 +30,9 @@ Point = tuple[float, float, bool]
 
 def probe_chart(points: Sequence[Point], switch_at: float | None, told: str) -> Markup:
     """The drawing; empty where there are fewer than two points. ``told`` says in words what it shows."""
-    finite = [point for point in points if math.isfinite(point[0]) and math.isfinite(point[1])]
-    if len(finite) < 2:
+    ordered = sorted(point for point in points if abs(point[0]) < LARGEST and 0 <= point[1] < LARGEST)
+    if len(ordered) < 2:
         return Markup("")
-    ordered = sorted(finite)
     first, last = ordered[0][0], ordered[-1][0]
     span = max(last - first, 0.01)
     top = _round_up(max((ms for _, ms, dropped in ordered if not dropped), default=1.0))

@@ -119,6 +119,7 @@ class Place:
     config: ReceiverConfig = field(init=False)
     secrets: Secrets = field(init=False)
     database: Database = field(init=False)
+    committer: Committer = field(init=False)
 
     def __post_init__(self) -> None:
         """Make all of it."""
@@ -126,12 +127,13 @@ class Place:
         self.config, self.secrets = secrets_of(self.file)
         self.config.state.mkdir(mode=0o700, exist_ok=True)
         self.database = Database.open(self.config.database_url)
+        self.committer = Committer(self.database)
         self._delivered = 0
 
     def app(self, **changes: Any) -> Flask:
         """The application over it."""
         config = msgspec.structs.replace(self.config, **changes)
-        return create_app(World(config, self.secrets, self.database, Committer(self.database), b"k" * 32))
+        return create_app(World(config, self.secrets, self.database, self.committer, b"k" * 32))
 
     def see_worker(self) -> None:
         """Pretend that a worker is there."""
