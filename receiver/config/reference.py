@@ -71,6 +71,7 @@ session_hours = 168
 client_id = "Iv1.0123456789abcdef"
 client_secret = { file = "/etc/deployer/secrets/oauth" }
 users = ["you"]
+url = "https://github.com"
 
 [github]
 app_id = 12345

@@ -22,6 +22,7 @@ __all__ = ["Follower", "Watch"]
 
 LOOK_SECONDS = 0.3
 STATE_SECONDS = 2.0
+_ACTIVE = frozenset({Status.WAITING.value, Status.RUNNING.value})
 
 
 class Follower:
@@ -144,7 +145,7 @@ class Watch:
         try:
             with self._database.reading() as connection:
                 rows = connection.execute(select(jobs.c.id, jobs.c.status).where(jobs.c.id.in_(followed)))
-                active = {number for number, status in rows if not Status(status).over}
+                active = {number for number, status in rows if status in _ACTIVE}
         except StoreUnavailable:
             return frozenset()
         return frozenset(followed) - active

@@ -57,7 +57,7 @@ def tell(place: Place) -> dict[str, Job]:
 def _failed(place: Place) -> Job:
     place.deliver("docs", commit=_commit(2))
     error = (
-        "the health gate failed: https://example.org/handbook/ answered 502, expected 200\n"
+        "the health gate failed: https://example.org/docs/ answered 502, expected 200\n"
         "  Look at the failed release, which is kept: deployer logs"
     )
     job = place.end(

@@ -74,7 +74,7 @@ def test_the_overview_shows_each_apps_state(tmp_path: Path) -> None:
     assert "5e6f708 on main, went live 2 h ago" in cards["blog"]
     assert "Deploying" in cards["api"] and "#8 has been running for" in cards["api"]
     assert "Waiting" in cards["site"] and "#9 waits; asked for" in cards["site"]
-    assert "Last deploy failed" in cards["docs"] and "answered 502, expected 200" in cards["docs"]
+    assert "Failed" in cards["docs"] and "answered 502, expected 200" in cards["docs"]
     assert "No worker runs" not in page
 
 

@@ -309,6 +309,8 @@ def test_five_hundred_streams_cost_little_and_deliveries_go_on(receiver: Receive
         database.close()
         for stream in all_streams:
             assert "event: end" in stream.until("event: end")
+        with Stream(receiver.port, f"/deployments/{number}/log", cookie) as again:
+            assert "event: end" in again.until("event: end")
     assert figures["median ms"] < 1_000 and figures["MB more"] < 100 and figures["idle CPU"] < 0.5, figures
     assert receiver.get("/health").status == 200
 
