@@ -18,7 +18,6 @@ from sqlalchemy import select, update
 from werkzeug.security import generate_password_hash
 from werkzeug.test import TestResponse
 
-from deployer.secret import Secret
 from receiver.committing import Committer
 from receiver.config import ReceiverConfig, Secrets, load, read_secrets
 from receiver.hooks import Event, Ignored, Wanted
@@ -31,20 +30,29 @@ from receiver.store.schema import apps, deliveries, fates, jobs
 from receiver.store.upkeep import see_worker
 from receiver.web import World, create_app
 
-__all__ = ["PASSWORD", "TOKEN", "Place", "Visitor", "chart_points", "configuration", "result", "secrets_of"]
+__all__ = [
+    "PASSWORD",
+    "PASSWORD_HASH",
+    "TOKEN",
+    "Place",
+    "Visitor",
+    "chart_points",
+    "configuration",
+    "result",
+    "secrets_of",
+]
 
 PASSWORD = "correct horse battery staple"
 TOKEN = "a-token-of-the-tests"
 # The weakest that werkzeug checks: a test of pages must not wait for a tenth of a second at each login.
-_HASH = generate_password_hash(PASSWORD, "scrypt:1024:8:1")
-APPS = ("blog", "site")
+PASSWORD_HASH = generate_password_hash(PASSWORD, "scrypt:1024:8:1")
 
 
 def configuration(folder: Path, *, top: str = "", login: str = "", apps: str = "") -> Path:
     """Write a receiver.toml with two apps, a password and a token."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "secret").write_text("It's a Secret to Everybody\n", "utf-8")
-    (folder / "password").write_text(_HASH + "\n", "utf-8")
+    (folder / "password").write_text(PASSWORD_HASH + "\n", "utf-8")
     (folder / "deploy.toml").write_text('app = "blog"\nhost = "local"\n', "utf-8")
     file = folder / "receiver.toml"
     file.write_text(
@@ -245,8 +253,3 @@ def eventually(condition: Callable[[], bool], seconds: float = 30.0) -> None:
     while not condition():
         assert time.monotonic() < deadline, "it did not come to hold"
         time.sleep(0.02)
-
-
-def secret(text: str) -> Secret:
-    """A secret."""
-    return Secret(text)

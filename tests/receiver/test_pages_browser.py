@@ -13,9 +13,11 @@ from werkzeug.serving import BaseWSGIServer, WSGIRequestHandler, make_server
 
 from receiver.store import Status
 from tests.receiver.browser import PATIENCE, Window, chromium
-from tests.receiver.pages_parts import Place, eventually
+from tests.receiver.pages_parts import PASSWORD_HASH, Place, eventually
 from tests.receiver.pages_story import APPS, tell
+from tests.receiver.program import Receiver, free_port, push
 from tests.receiver.test_pages_content import NASTY
+from tests.receiver.worker_parts import World
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 IMAGES = Path(__file__).resolve().parents[2] / "docs" / "images"
@@ -229,6 +231,36 @@ def test_a_violation_of_the_policy_would_be_seen(window: Window) -> None:
     )
     eventually(lambda: page.evaluate("1") == 1 and any("Content Security Policy" in each for each in window.complaints))
     assert page.evaluate("window.ran") is None
+
+
+def test_a_push_is_watched_and_taken_back(browser: Browser, tmp_path: Path) -> None:
+    """With `receiver run` as it is: a delivery's build is followed live until it serves; a button takes it back."""
+    port = free_port()
+    (tmp_path / "password").write_text(PASSWORD_HASH, "utf-8")
+    world = World(
+        tmp_path,
+        build="for n in 1 2 3 4; do echo part $n; sleep 0.5; done; mkdir -p public && cp version public/index.html",
+        top=f'bind = "127.0.0.1:{port}"\nlog_streams = 20',
+        rest='[login]\npassword_hash = { file = "password" }',
+    )
+    with Receiver(tmp_path, command="run", port=port) as receiver:
+        window = Window(browser, f"http://127.0.0.1:{port}")
+        page = window.log_in()
+        for version in ("one", "two"):
+            assert receiver.deliver(push(after=world.origin.commit({"version": version}))).status == 202
+            page.goto("/deliveries")
+            page.get_by_role("link", name="blog #").first.click()
+            expect(page.locator("#log")).to_contain_text("part 4")
+            expect(page.locator(".title-state")).to_contain_text("Live now")
+            expect(page.locator(".steps")).to_contain_text("upload")
+            assert world.served == version
+        page.goto("/apps/blog")
+        page.get_by_role("button", name="Roll back").click()
+        page.get_by_role("dialog").get_by_role("button", name="Roll back").click()
+        expect(page.locator(".title-state")).to_contain_text("Rolled back")
+        assert world.served == "one"
+        assert window.complaints == []
+        window.close()
 
 
 def _contrast(page: Page, selector: str) -> float:

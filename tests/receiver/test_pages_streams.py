@@ -16,13 +16,12 @@ from types import TracebackType
 from typing import Self
 
 import pytest
-from werkzeug.security import generate_password_hash
 
 from receiver.logs import LogWriter, Piece, log_file, read_log
 from receiver.store import Database, Status, history
 from receiver.store.jobs import Settled, claim, settle
 from receiver.web import streams
-from tests.receiver.pages_parts import PASSWORD, Place, Visitor
+from tests.receiver.pages_parts import PASSWORD, PASSWORD_HASH, Place, Visitor
 from tests.receiver.program import Receiver, push
 
 PATIENCE = 60.0
@@ -206,7 +205,7 @@ class Stream:
 @pytest.fixture
 def receiver(tmp_path: Path) -> Iterator[Receiver]:
     """The real server, with room for 500 streams."""
-    tmp_path.joinpath("password").write_text(generate_password_hash(PASSWORD, "scrypt:1024:8:1"), "utf-8")
+    tmp_path.joinpath("password").write_text(PASSWORD_HASH, "utf-8")
     login = '[login]\npassword_hash = { file = "password" }\n'
     with Receiver(tmp_path, top="log_streams = 500", rest=login) as found:
         yield found
