@@ -17,7 +17,7 @@ import msgspec
 from flask import Blueprint, Flask, Response, abort, current_app, request
 
 from receiver.logs import read_log
-from receiver.store import history
+from receiver.store import Job, history
 from receiver.web.access import for_people
 from receiver.web.texts import several_lines
 from receiver.web.watching import Follower, Watch
@@ -75,24 +75,26 @@ def follow(number: int) -> Response:
     """The log from ``Last-Event-ID`` (or ``?from=``) on."""
     streams, here = cast("_Streams", current_app.extensions[_KEY]), world()
     with here.database.reading() as connection:
-        if history.job(connection, number) is None:
-            abort(404)
+        job = history.job(connection, number)
+    if job is None:
+        abort(404)
     if not streams.enter():
         return Response("too many logs are open\n", 503, {"Retry-After": BUSY_SECONDS}, mimetype="text/plain")
     wanted = request.headers.get("Last-Event-ID") or request.args.get("from", "0")
     position = int(wanted) if wanted.isascii() and wanted.isdigit() and len(wanted) < 16 else 0
-    response = Response(_events(streams.watch, here.config.log_folder, number, position), mimetype="text/event-stream")
+    events = _events(streams.watch, here.config.log_folder, job, position)
+    response = Response(events, mimetype="text/event-stream")
     response.headers["X-Accel-Buffering"] = "no"
     response.call_on_close(streams.leave)
     return response
 
 
-def _events(watch: Watch, folder: Path, number: int, position: int) -> Iterator[bytes]:
+def _events(watch: Watch, folder: Path, job: Job, position: int) -> Iterator[bytes]:
     yield b"retry: %d\n\n" % RETRY_MILLISECONDS
-    with watch.following(number) as follower:
+    with watch.following(job.id, over=job.status.over) as follower:
         while not follower.ended:
             size, over = follower.size, follower.over
-            events, behind = _piece(folder, number, position, size)
+            events, behind = _piece(folder, job.id, position, size)
             if behind != position:
                 position = behind
                 yield events

@@ -71,12 +71,13 @@ class Watch:
         self.closed = False
 
     @contextlib.contextmanager
-    def following(self, job: int) -> Iterator[Follower]:
-        """Follow ``job`` until the block ends."""
+    def following(self, job: int, *, over: bool) -> Iterator[Follower]:
+        """Follow ``job``, of which is known whether it is over, until the block ends."""
         with self._changed:
             seen = self._jobs.setdefault(job, _Seen())
             seen.readers += 1
             seen.size = max(seen.size, self._look(job))
+            seen.over = seen.over or over
             if self._thread is None:
                 self._thread = threading.Thread(target=self._watch, name="log watch", daemon=True)
                 self._thread.start()
