@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-__all__ = ["PAGE", "write_part"]
+__all__ = ["PAGE", "write_part", "write_section"]
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "benchmarks.md"
 PROGRAMS = ("bench", "bench.roll", "bench.action", "bench.receiver")
@@ -19,6 +19,12 @@ def write_part(program: str, text: str, page: Path = PAGE) -> None:
     whole = [first[1] if first[0] == PROGRAMS[0] else "\n\n".join((_marker(first[0]), first[1]))]
     whole += ["\n\n".join((_marker(name), part)) for name, part in others]
     page.write_text("\n\n".join(whole) + "\n", "utf-8")
+
+
+def write_section(program: str, heading: str, text: str, page: Path = PAGE) -> None:
+    """Replace the end of this program's part, from ``heading`` on, and leave the rest."""
+    before, _, _ = _read(page).get(program, "").partition(heading)
+    write_part(program, f"{before}{text}", page)
 
 
 def _marker(program: str) -> str:

@@ -26,6 +26,10 @@ class Gate(Protocol):
 class Watch(Protocol):
     """What measures visitors' requests around the switch."""
 
+    def prepare(self) -> None:
+        """There is time now to get ready. May be left out."""
+        ...
+
     def start(self) -> None:
         """Begin, and return once a first answer, good or bad, has come (or a short time has passed)."""
         ...
@@ -143,6 +147,7 @@ def _at_once(plan: Plan, switch: Step, session: Session, steps: Steps, watch: Wa
 
 def _patiently(plan: Plan, switch: Step, session: Session, steps: Steps, watch: Watch) -> None:
     """Let the preparation end before anybody watches: it may take many minutes."""
+    watch.prepare()
     steps.perform(plan.prepare, session)
     watch.start()
     steps.perform(plan.approach, session)

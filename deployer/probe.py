@@ -156,7 +156,7 @@ class Probe:
         while not self._ending.is_set() and self._now() < self._longest:
             early = due - self._now()
             if early > 0:
-                self._clock.sleep(min(early, NAP))
+                self._ending.wait(min(early, NAP))
                 continue
             if self._record.begin():
                 threading.Thread(target=self._send, args=(next(turns),), name="probe request", daemon=True).start()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 from deployer.config import Config
@@ -30,6 +32,14 @@ class ProbeWatch:
         self._reporter = reporter
         self._probes: tuple[Probe, ...] = ()
         self._report: ProbeReport | None = None
+
+    def prepare(self) -> None:
+        """Load what ``start`` needs while something else is waited for."""
+        if self._config.probe_url:
+            loading = threading.Thread(
+                target=import_module, args=("deployer.probe",), name="probe-loading", daemon=True
+            )
+            loading.start()
 
     def start(self) -> None:
         """Begin, and wait up to a second for the first answers; a second start changes nothing."""

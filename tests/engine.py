@@ -46,13 +46,15 @@ _STOP_SECONDS = 20.0
 class Engine(Docker):
     """One engine, as root, from ``start`` (or ``with``) to ``stop``."""
 
-    def __init__(self) -> None:
+    def __init__(self, data: Path | None = None) -> None:
+        """``data``: where it keeps images and containers, if not beside the rest."""
         for left in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
             _remove_when_left(left)
         self._directory = Path(tempfile.mkdtemp(prefix=_PREFIX))  # a socket's path may have 107 bytes only
         (self._directory / "owner").write_text(str(os.getpid()), "ascii")
         self._bridge: Bridge | None = None
         self._process: subprocess.Popen[bytes] | None = None
+        self._data = data or self._directory / "data-root"
         super().__init__(f"unix://{self._directory}/socket")
 
     def start(self) -> None:
@@ -102,7 +104,8 @@ class Engine(Docker):
             *((guard, "--pdeathsig", "TERM") if guard else ()),  # it must not outlive tests that were killed
             program,
             f"--host={self.host}",
-            *(f"--{name}={self._directory / name}" for name in ("data-root", "exec-root", "pidfile")),
+            *(f"--{name}={self._directory / name}" for name in ("exec-root", "pidfile")),
+            f"--data-root={self._data}",
             f"--bridge={bridge.name}",
             f"--default-address-pool=base={bridge.pool},size=26",
             *(f"--{name}=false" for name in ("iptables", "ip6tables", "ip-forward")),
@@ -143,8 +146,8 @@ def _remove(directory: Path) -> None:
     shutil.rmtree(directory, ignore_errors=True)
 
 
-def engine_for_tests() -> Engine:
-    """An engine for tests, which are skipped where none can be started (and fail in CI)."""
+def engine_for_tests(data: Path | None = None) -> Engine:
+    """An engine for tests, which are skipped where none can be started (and fail in CI); ``data`` as for ``Engine``."""
     from tests.conftest import need
 
     for program in ("dockerd", "docker", "containerd", "busybox", "iptables", "ldd"):
@@ -153,7 +156,7 @@ def engine_for_tests() -> Engine:
     for plugin, reason in (("compose", "to run Compose projects"), ("buildx", "to build images as the blogger does")):
         found = subprocess.run(["docker", plugin, "version"], capture_output=True, check=False).returncode == 0
         need(f"docker {plugin}", reason, present=found)
-    return Engine()
+    return Engine(data)
 
 
 def _main() -> None:

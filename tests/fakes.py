@@ -131,6 +131,9 @@ class FakeWatch:
     def start(self) -> None:
         self.events.append("watch")
 
+    def prepare(self) -> None:
+        """Nothing is needed."""
+
     def mark_switch(self) -> None:
         self.events.append("mark")
 

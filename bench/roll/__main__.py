@@ -18,10 +18,10 @@ from bench import report
 from bench.cases import ROUND_TRIP
 from bench.machine import Mood, mood
 from bench.measure import RunFailed
-from bench.page import PAGE, write_part
+from bench.page import PAGE, write_part, write_section
 from bench.roll.contenders import DRAIN, SETTLE, Contender, Deployer, Plain, ScaleUp
 from bench.roll.ground import Application, Ground
-from bench.roll.own import own_time, unchanged
+from bench.roll.own import OWN_HEADING, own_time, unchanged
 from bench.roll.visitors import PATTERNS, Count, Visitors
 from tests.engine import Engine
 from tests.relay import Relay
@@ -97,13 +97,15 @@ class Bench:
 
     def sections(self) -> Iterator[str]:
         """The report, a section at a time."""
-        yield introduction(self._options.rolls, mood())
+        before = mood()
+        if self._options.only != ["own"]:
+            yield introduction(self._options.rolls, before)
         if rows := [*self._rows()]:
             columns = ("", "rolls", "requests", "failed", "seconds a roll", "which")
             yield f"{report.table(columns, [row.cells() for row in rows])}\n"
             yield "".join(f"{verdict}\n" for row in rows if (verdict := row.verdict()))
         if "own" in self._options.only:
-            yield own_time(self._ground, self._files, GRACEFUL, 3 if self._options.rolls < 30 else 5)
+            yield own_time(self._ground, self._files, ABRUPT, 3 if self._options.rolls < 30 else 5, before)
             yield unchanged(self._ground, self._files)
 
     def _rows(self) -> Iterator[Row]:
@@ -129,7 +131,7 @@ def introduction(rolls: int, before: Mood) -> str:
     machine = f"{os.cpu_count()} cores; {platform.system()} {platform.release()}, {before}"
     return f"""## Replacing containers
 
-Written by `python -m bench.roll --write`; every number comes from the same run.
+Written by `python -m bench.roll --write`; every number comes from the same run, but for deployer's own time.
 
 - {rolls} rolls of one container ({min(rolls, UNLIMITED)} where there is no target), one right after the other, behind
   Traefik 3 in a container, while `wrk` asks as fast as it is answered, on these connections in turn: {patterns}.
@@ -147,7 +149,7 @@ def _options(arguments: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench.roll", description=__doc__)
     parser.add_argument("--rolls", type=int, default=30, help="rolls of each that has a target (default: 30)")
     parser.add_argument("--only", nargs="+", choices=SECTIONS, default=SECTIONS, help="only these (default: all)")
-    parser.add_argument("--write", action="store_true", help=f"write the lower part of {PAGE.name}")
+    parser.add_argument("--write", action="store_true", help=f"write {PAGE.name}: its part, or only the section `own`")
     return parser.parse_args(arguments)
 
 
@@ -172,7 +174,10 @@ def main(arguments: Sequence[str]) -> int:
             print(f"bench.roll: {error}", file=sys.stderr)
             return 1
     if options.write:
-        write_part("bench.roll", "\n".join(text))
+        if options.only == ["own"]:
+            write_section("bench.roll", OWN_HEADING, "\n".join(text))
+        else:
+            write_part("bench.roll", "\n".join(text))
     return 0
 
 

@@ -159,10 +159,10 @@ class Deployer:
         return done.stdout
 
 
-def wait_until_healthy(ground: Ground, containers: list[str]) -> None:
+def wait_until_healthy(ground: Ground, containers: list[str], pause: float = 0.2) -> None:
     """As the published scripts do: ask until the health checks agree."""
     deadline = time.monotonic() + HEALTHY_SECONDS
     while {*ground.run("docker", "inspect", "--format={{.State.Health.Status}}", *containers).split()} != {"healthy"}:
         if time.monotonic() > deadline:
             raise RunFailed("the new containers never become healthy")
-        time.sleep(0.2)
+        time.sleep(pause)

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import os
+import platform
 import statistics
 import time
 from dataclasses import dataclass
 
 from bench import report
+from bench.cases import ROUND_TRIP
+from bench.machine import Mood
 from bench.roll.contenders import DRAIN, SETTLE, Deployer, wait_until_healthy
 from bench.roll.ground import Application, Ground
 
-__all__ = ["own_time", "unchanged"]
+__all__ = ["OWN_HEADING", "own_time", "unchanged"]
 
+OWN_HEADING = "### deployer's own time"
 LIMIT = 2.0  # seconds
+LOOK = 0.02  # seconds: what is measured is the container, not how often it is looked at
 
 
 @dataclass(slots=True)
@@ -29,15 +35,18 @@ class Floor:
         return self.build + self.start + self.remove + DRAIN + SETTLE
 
 
-def own_time(ground: Ground, deployer: Deployer, application: Application, runs: int) -> str:
+def own_time(ground: Ground, deployer: Deployer, application: Application, runs: int, before: Mood) -> str:
     """Measure deployer and the bare commands in turn, without visitors. Raises RunFailed."""
     deployer.prepare(ground, application)
     deployer.roll(ground, 1)
     whole: list[float] = []
     floors: list[Floor] = []
+    steps: dict[str, list[float]] = {}
     for number in range(2, 2 + runs):
         floors.append(_floor(ground, 1000 + number))
         whole.append(deployer.roll(ground, number))
+        for step in deployer.last["steps"]:
+            steps.setdefault(step["name"], []).append(step["seconds"])
     floor = Floor(*(statistics.median(getattr(each, name) for each in floors) for name in ("build", "start", "remove")))
     total = statistics.median(whole)
     rows = [
@@ -49,13 +58,15 @@ def own_time(ground: Ground, deployer: Deployer, application: Application, runs:
         ("stop and remove the old container", f"{floor.remove:.2f}"),
         ("deployer's own", f"{total - floor.total:.2f}"),
     ]
-    table = report.table(("", "seconds"), rows)
-    steps = ", ".join(f"{step['name']} {step['seconds']:.2f}" for step in deployer.last["steps"])
     verdict = "met" if total - floor.total <= LIMIT else "MISSED"
+    listed = ", ".join(f"{name} {statistics.median(seconds):.2f}" for name, seconds in steps.items())
+    machine = f"{os.cpu_count()} cores, {platform.system()} {platform.release()}, {before} before it began"
+    about = f"{ROUND_TRIP * 1e3:.0f} ms round trip; {machine}"
     return (
-        f"### deployer's own time\n\nMedians of {runs} rolls without visitors."
-        f" The lines below the first are the bare commands, run on the server.\n\n{table}\n\n"
-        f"- The last run's steps: {steps}\n"
+        f"{OWN_HEADING}\n\nMedians of {runs} rolls without visitors, of an application that {application.title}; {about}."
+        " The lines below the first are the bare commands, run on the server: it is looked for the container's health all"
+        f" the time.\n\n{report.table(('', 'seconds'), rows)}\n\n"
+        f"- Its steps, which hold these: {listed}; the rest is the start and the end of the program\n"
         f"- deployer's own time: {total - floor.total:.2f} s; target <= {LIMIT:g} s: **{verdict}**\n"
     )
 
@@ -71,29 +82,27 @@ def unchanged(ground: Ground, deployer: Deployer) -> str:
 def _floor(ground: Ground, number: int) -> Floor:
     """Build what the next roll will not, start it beside the old one, and remove it again."""
     floor = Floor()
-    begun = time.monotonic()
-    (ground.checkout / "bench-only").write_text(str(number), "utf-8")
-    ground.run(
-        *(
-            "docker",
-            "buildx",
-            "build",
-            "--quiet",
-            "--build-arg",
-            f"VERSION={number}",
-            "-t",
-            "bench:floor",
-            "--load",
-            ".",
-        )
+    build = (
+        "docker",
+        "buildx",
+        "build",
+        "--quiet",
+        "--build-arg",
+        f"VERSION={number}",
+        "-t",
+        "bench:floor",
+        "--load",
+        ".",
     )
+    begun = time.monotonic()
+    ground.run(*build)
     floor.build = time.monotonic() - begun
-    (ground.checkout / "bench-only").unlink()
     old = ground.run("docker", "compose", "ps", "--quiet", "app").split()
     begun = time.monotonic()
     ground.run("docker", "compose", "up", "--detach", "--no-deps", "--no-recreate", "--scale", f"app={2 * len(old)}")
-    new = [each for each in ground.run("docker", "compose", "ps", "--quiet", "app").split() if each not in old]
-    wait_until_healthy(ground, new)
+    listed = ("docker", "ps", "--quiet", "--no-trunc", "--filter=label=com.docker.compose.service=app")
+    new = [each for each in ground.run(*listed).split() if each not in old]
+    wait_until_healthy(ground, new, LOOK)
     floor.start = time.monotonic() - begun
     begun = time.monotonic()
     ground.run("docker", "stop", *new)

@@ -89,9 +89,9 @@ def command(what: str, seconds: float, text: Body) -> Request:
     return Request("command", Effect.WRITE, (what, str(math.ceil(seconds))), text)
 
 
-def images(release: str, heard: Callable[[Reply], None]) -> Request:
-    """Note and tag what was built, and ask for the Compose project as it is now."""
-    return Request("images", Effect.WRITE, (release,), heard=heard)
+def images(release: str, rolled: Sequence[str], heard: Callable[[Reply], None]) -> Request:
+    """Note and tag what was built, and ask for the Compose project as it is now; the services ``rolled`` are next."""
+    return Request("images", Effect.WRITE, (release, " ".join(rolled)), heard=heard)
 
 
 def use_images(release: str, heard: Callable[[Reply], None]) -> Request:
@@ -99,9 +99,9 @@ def use_images(release: str, heard: Callable[[Reply], None]) -> Request:
     return Request("use_images", Effect.WRITE, (release,), heard=heard)
 
 
-def render(heard: Callable[[Reply], None]) -> Request:
-    """Ask for the Compose project as it is now that checkout and images are there."""
-    return Request("render", Effect.READ, heard=heard)
+def render(rolled: Sequence[str], heard: Callable[[Reply], None]) -> Request:
+    """Ask for the Compose project as it is now that checkout and images are there; the services ``rolled`` are next."""
+    return Request("render", Effect.READ, (" ".join(rolled),), heard=heard)
 
 
 def proxy(file: str, api: str, entry_point: str, seconds: float, template: Body) -> Request:

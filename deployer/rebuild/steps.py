@@ -62,7 +62,7 @@ class Ending:
     def built(self) -> Step:
         """Build, and note and tag what that made."""
         rebuild = self._config.rebuild
-        images = requests.images(self._release, self._hear_images)
+        images = requests.images(self._release, self._rolled(), self._hear_images)
         if not rebuild.build:
             return Step("images", "note the images", (images,))
         build = requests.command("build", rebuild.build_timeout, Text(lambda: rebuild.build))
@@ -71,7 +71,11 @@ class Ending:
     def brought_back(self, images: tuple[str, ...]) -> Step:
         """The images that the release was kept with: texts ``SERVICE IDENTIFIER``."""
         use = requests.use_images(self._release, lambda reply: None if reply.every("missing") else self._tell(images))
-        return Step("images", f"the images of {self._release}", (use, requests.render(self._rendered.hear)))
+        render = requests.render(self._rolled(), self._rendered.hear)
+        return Step("images", f"the images of {self._release}", (use, render))
+
+    def _rolled(self) -> tuple[str, ...]:
+        return tuple(service.name for service in self._config.rebuild.services)
 
     def _hear_images(self, reply: Reply) -> None:
         self._rendered.hear(reply)
@@ -111,7 +115,7 @@ class Ending:
         config, rendered = self._config, self._rendered
         if not config.rebuild.roll:
             return ()
-        names = ", ".join(service.name for service in config.rebuild.services)
+        names = ", ".join(self._rolled())
         begin = requests.start(Text(lambda: start_text(config, rendered.services)))
         return (Step("start", f"new containers of {names} beside the old ones", (*self._proxy(), begin)),)
 

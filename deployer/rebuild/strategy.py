@@ -23,8 +23,8 @@ from deployer.release import ReleaseName, new_name
 
 __all__ = ["RebuildStrategy"]
 
-LOCK, FACTS = 1, 2
-"""Which replies to the opening tell of what was healed, and have the facts."""
+LOCK, FACTS, RESOLVED = 1, 2, 3
+"""Which replies to the opening tell of what was healed, have the facts, and name the commit where that is asked early."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +76,9 @@ class RebuildStrategy:
 
     def opening(self, *, alone: bool, patient: bool = True) -> tuple[Request, ...]:
         """Lock and look; what is to do, if anything, only the answers say, from one host or several."""
-        return opening(self._config, self._label, patient=patient)
+        asked = opening(self._config, self._label, patient=patient)
+        # A round trip less, where what is asked for does not depend on the host.
+        return (*asked, self._resolve()) if alone and self._is_known_how_to_ask() else asked
 
     def decide(self, answers: tuple[Answer, ...]) -> tuple[Plan, ...]:
         """A plan for each host. The first host's remote says which commit is wanted, on all of them."""
@@ -106,16 +108,29 @@ class RebuildStrategy:
         if not rebuild.ref and commit and repository and same:
             name = environment.get("GITHUB_REF", "")
             return _Wanted(commit, name if name.startswith(("refs/heads/", "refs/tags/")) else "")
-        (reply,) = answer.session.perform(requests.resolve(rebuild.ref, rebuild.repository, self._credential(facts)))
+        if len(answer.replies) > RESOLVED:
+            reply = answer.replies[RESOLVED]
+        else:
+            (reply,) = answer.session.perform(self._resolve(facts.remote))
         return _Wanted(reply.text("commit"), reply.text("refname"))
 
-    def _credential(self, facts: Facts) -> Credential:
-        return Credential(self._credentials, self._config.rebuild.repository or facts.remote)
+    def _resolve(self, remote: str = "") -> Request:
+        rebuild = self._config.rebuild
+        return requests.resolve(rebuild.ref, rebuild.repository, self._credential(remote))
+
+    def _is_known_how_to_ask(self) -> bool:
+        """Whether the remote has to be asked, and no secret is for a server that only the checkout names."""
+        rebuild, secrets = self._config.rebuild, self._credentials
+        triggered = not rebuild.ref and self._environment.get("GITHUB_SHA")
+        return not triggered and bool(rebuild.repository or not (secrets.repository_key or secrets.github_token))
+
+    def _credential(self, remote: str) -> Credential:
+        return Credential(self._credentials, self._config.rebuild.repository or remote)
 
     def _plan(self, facts: Facts, wanted: _Wanted, name: ReleaseName, healed: tuple[str, ...]) -> Plan:
         config, rebuild, release = self._config, self._config.rebuild, name.identifier
         record = Text(lambda: _record(config, name, wanted))
-        credential = self._credential(facts)
+        credential = self._credential(facts.remote)
         fetch = requests.update(
             release, wanted.commit, wanted.refname, rebuild.update, rebuild.repository, credential, stash=rebuild.stash
         )

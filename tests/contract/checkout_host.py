@@ -24,6 +24,7 @@ __all__ = ["CheckoutHost", "Repository", "git", "isolate", "page"]
 
 PARTS = (
     "site.sh",
+    "ahead.sh",
     "command.sh",
     "checkout.sh",
     "remote.sh",
@@ -38,7 +39,10 @@ PARTS = (
 _STUBS = """
 compose_file='' composer='' compose_files='' compose_directory='' compose_environment='' compose_home='' project=''
 compose_facts() { :; }
+compose_ahead() { :; }
+find_proxy_directory() { :; }
 proxy_facts() { :; }
+forget_plans() { :; }
 remember_images() { :; }
 restore_images() { :; }
 forget_images() { :; }

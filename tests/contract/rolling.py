@@ -25,6 +25,7 @@ from tests.engine import Engine
 __all__ = ["RELEASE", "Project", "Rolled"]
 
 RELEASE = "20261123T000000Z-1111111"
+THROTTLE = "200ms"  # for how long Traefik is deaf after it has read something
 FILE = """\
 services:
   blog:
@@ -154,9 +155,11 @@ class Project:
         self.api_port = _free_port()
         published = f"--publish=127.0.0.1:{self.api_port}:8080"
         mount = f"--volume={self.watched}:/conf:ro"
-        options = ("--entrypoints.web.address=:80", "--providers.file.directory=/conf", "--api.insecure=true")
+        options = ["--entrypoints.web.address=:80", "--providers.file.directory=/conf", "--api.insecure=true"]
         run = ("run", "--detach", "--name=traefik", "--restart=always", "--network=proxy", published, mount)
-        self.engine.docker(*run, "traefik:v3", *options, "--global.checknewversion=false")
+        # Its default is 2 s, for which nearly no test needs to wait: bench.roll does, and a test of the proxy alone.
+        options += [f"--providers.providersthrottleduration={THROTTLE}", "--global.checknewversion=false"]
+        self.engine.docker(*run, "traefik:v3", *options)
 
     def wait(self, version: str = "", seconds: float = 60) -> None:
         """Wait until visitors get their answers, and always those of this version."""

@@ -27,6 +27,7 @@ _STUBS = """
 recovering='' compose_file='' compose_error='' native_umask=022
 remember_images() { :; }
 save_compose() { :; }
+forget_plans() { :; }
 find_native() { native_without='' native_with=''; }
 load_compose() { :; }
 checkout_facts() { :; }

@@ -153,7 +153,9 @@ class Host:
     def output(self, *words: str) -> tuple[bytes, str]:
         """What the program says to the client, and on standard error, when these words run in it one after the other."""
         program = self.folder / "program"
-        program.write_text(assemble("deployer.rebuild.host", ("compose.sh", "project.sh", "images.sh")) + _TAIL)
+        program.write_text(
+            assemble("deployer.rebuild.host", ("ahead.sh", "compose.sh", "project.sh", "images.sh")) + _TAIL
+        )
         place = self.folder / "host"
         place.mkdir(exist_ok=True)
         if self.user is not None:

@@ -20,7 +20,19 @@ from tests.end_to_end.site import wait_until
 from tests.engine import Engine
 from tests.sshd import Sshd
 
-__all__ = ["BUILD", "COMPOSE", "NETWORK", "OWN_FILE", "Blog", "Proxy", "Running", "login", "prepare", "server_session"]
+__all__ = [
+    "BUILD",
+    "COMPOSE",
+    "DOCKERFILE",
+    "NETWORK",
+    "OWN_FILE",
+    "Blog",
+    "Proxy",
+    "Running",
+    "login",
+    "prepare",
+    "server_session",
+]
 
 NETWORK = "traefik_proxy"
 OWN_FILE = "deployer-blog.yml"

@@ -8,7 +8,7 @@ from pathlib import Path
 from tests.conftest import need
 from tests.end_to_end.deployment import Deployment, tree
 
-__all__ = ["LOOKING", "check_next_run", "check_old_site", "mounted"]
+__all__ = ["LOOKING", "check_next_run", "check_old_site", "ext4", "mounted"]
 
 LOOKING = ("plan", "status", "releases", "logs")
 
@@ -24,6 +24,14 @@ def check_next_run(site: Deployment) -> None:
     assert site.deploy()["status"] == "deployed"
     assert site.served() == tree(site.source)
     assert site.is_unlocked()
+
+
+def ext4(image: Path, *, megabytes: int) -> Path:
+    """An empty file system in the file ``image``, to be mounted with the option ``loop``."""
+    with image.open("wb") as file:
+        file.truncate(megabytes << 20)
+    subprocess.run([need("mkfs.ext4", "to have an ext4 of its own"), "-q", "-F", image], check=True)
+    return image
 
 
 class mounted:  # noqa: N801  # reads as a sentence

@@ -17,6 +17,7 @@ from typing import Literal
 
 from tests.conftest import need
 from tests.end_to_end.deployment import Deployment
+from tests.end_to_end.faults import ext4
 from tests.sshd import Sshd, sshd_for_tests
 
 __all__ = ["Server", "serve", "site_on"]
@@ -174,17 +175,10 @@ def _www(root: Path, kind: str) -> Iterator[None]:
     mount = need("mount", "to have another file system")
     what = ["-t", "tmpfs", "-o", "size=64m,mode=755", "tmpfs"]
     if kind == "ext4":
-        what = ["-t", "ext4", "-o", "loop", str(_ext4(root.parent / "disk.img"))]
+        what = ["-t", "ext4", "-o", "loop", str(ext4(root.parent / "disk.img", megabytes=64))]
     mounted = subprocess.run([mount, *what, www], check=False, capture_output=True)
     need("the right to mount", f"to have a {kind}", present=mounted.returncode == 0)
     try:
         yield
     finally:
         subprocess.run(["umount", "-l", www], check=True)
-
-
-def _ext4(image: Path) -> Path:
-    with image.open("wb") as file:
-        file.truncate(64 << 20)
-    subprocess.run([need("mkfs.ext4", "to have an ext4 of its own"), "-q", "-F", image], check=True)
-    return image

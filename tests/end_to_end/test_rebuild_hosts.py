@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import need
-from tests.end_to_end.docker_server import Blog, Proxy, login, prepare, server_session
-from tests.end_to_end.faults import mounted
+from tests.contract.visitors import Visitors
+from tests.end_to_end.docker_server import DOCKERFILE, NETWORK, Blog, Proxy, login, prepare, server_session
+from tests.end_to_end.faults import ext4, mounted
 from tests.end_to_end.repository import git
 from tests.engine import Engine, engine_for_tests
 from tests.sshd import sshd_for_tests
@@ -45,6 +46,33 @@ def test_a_disk_that_gets_full(engine: Engine, tmp_path: Path) -> None:
         blog.steady("1")
         blog.configured_as()
         blog.commit("2")
+        blog.deploy()
+        blog.steady("2")
+
+
+def test_dockers_disk_that_gets_full(tmp_path: Path) -> None:
+    """The disk with Docker's data is full during the build: it is named, the old version serves, and space mends it."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    with (
+        mounted("-t", "ext4", "-o", "loop", ext4(tmp_path / "disk.img", megabytes=512), disk),
+        engine_for_tests(disk / "docker") as engine,
+    ):
+        engine.application("app:plain", kept=True)
+        engine.docker("network", "create", NETWORK)
+        blog = Blog(tmp_path / "blog", engine)
+        blog.begin()
+        blog.deploy()
+        before = blog.containers()
+        blog.commit("too big", {"Dockerfile": f"{DOCKERFILE}RUN dd if=/dev/zero of=/waste bs=1M\n"})
+        with Visitors(f"http://{engine.address('blog-blog-1', NETWORK)}/") as visitors:
+            blog.run().failed(1, "build failed on the host", f"the disk with Docker's data ({disk}/docker) had only")
+        assert (visitors.failures, set(visitors.answers)) == ([], {"1"})
+        blog.undo()
+        assert blog.containers() == before
+        blog.steady("1")
+        blog.by_hand("docker", "container", "prune", "--force")
+        blog.commit("2", {"Dockerfile": DOCKERFILE})
         blog.deploy()
         blog.steady("2")
 

@@ -10,6 +10,7 @@ __all__ = ["program"]
 
 PARTS = (
     "site.sh",
+    "ahead.sh",
     "command.sh",
     "checkout.sh",
     "remote.sh",

@@ -94,6 +94,7 @@ check_containers() { # Docker, the Compose project, the images that kept release
         # An engine that hangs would keep all that follows from being said.
         said=$(bounded docker version --format '{{.Server.Version}}')
         case $? in
+        0) fact docker_version "${said##*"$newline"}" ;;
         137)
             find_compose_file || fact compose_error "$compose_error"
             fact compose_file "$compose_file"

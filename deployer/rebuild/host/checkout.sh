@@ -1,7 +1,7 @@
 # shellcheck shell=sh disable=SC2154,SC2015,SC2034
 # The checkout at $path: what git says of it. What moves it stands in update.sh and restore.sh, the remote in remote.sh.
 
-git_ready='' files='' tab=$(printf '\t')
+git_ready='' checkout_known_at=-100 files='' tab=$(printf '\t')
 
 prepare_git() { # nothing that leads git elsewhere, and nothing that asks or waits
     [ ! "$git_ready" ] || return 0
@@ -206,9 +206,16 @@ uses_lfs() { # COMMIT
 
 uses_submodules() { in_tree cat-file -e "$1:.gitmodules" 2>/dev/null; }
 
+know_checkout() { # as the facts have told it, if that was just now: the lock is ours
+    uptime
+    [ $((up - checkout_known_at)) -le 1 ] || find_checkout
+}
+
 checkout_facts() {
     prepare_git
     find_checkout
+    uptime
+    checkout_known_at=$up
     fact checkout "$checkout"
     [ -z "$why_not" ] || fact checkout_reason "$why_not"
     [ "$checkout" = yes ] || return 0

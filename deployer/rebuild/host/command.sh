@@ -3,6 +3,8 @@
 
 logged='' # the file that keeps their output, too, for when the client does not live to do so
 attended=0
+docker_root='' # where Docker keeps its data, if that is on this machine
+least_room='' ample_room=102400 # kilobytes
 
 relay() { # FILE: standard input, line by line, to the client, until the file is there
     while IFS= read -r line || [ "$line" ]; do
@@ -60,10 +62,18 @@ running() { # true until what attend has started is over
     kill -s 0 "$group" 2>/dev/null
 }
 
+note_room() { # on the disk with Docker's data, the least while a command runs: what fails may free it again
+    [ -d "$docker_root" ] || return 0
+    # shellcheck disable=SC2046
+    set -- $(df -Pk "$docker_root" 2>/dev/null | tail -n 1)
+    [ "${4:-$least_room}" -ge "$least_room" ] || least_room=$4
+}
+
 attend() { # SECONDS COMMAND...: its status; 124 when it ran out of time, 125 when the client is gone
     rm -f "$work/ended" "$work/group"
     uptime
-    ends=$((up + $1)) ticked=$up result='' pause=0.02 leader='' attended=$((attended + 1))
+    ends=$((up + $1)) ticked=$up result='' pause=0.02 leader='' attended=$((attended + 1)) young=$((up + 5))
+    least_room=$ample_room
     shift
     # The output may outlive the command, when that leaves something running: only the command is waited for.
     (grouped "$@") </dev/null 2>&1 3>&- | relay "$work/heard.$attended" &
@@ -74,7 +84,9 @@ attend() { # SECONDS COMMAND...: its status; 124 when it ran out of time, 125 wh
         sleep $pause 2>/dev/null || sleep 1
         uptime
         [ "$up" != "$ticked" ] || continue
-        ticked=$up pause=0.1
+        ticked=$up
+        [ "$up" -lt "$young" ] || pause=0.1
+        note_room
         if ! tick; then result=125 && break; fi
         [ ! -s "$work/group" ] || IFS=' ' read -r leader _ <"$work/group"
         # A deposed owner ends what it has started, and then itself.
@@ -88,9 +100,9 @@ attend() { # SECONDS COMMAND...: its status; 124 when it ran out of time, 125 wh
         first_line "$work/ended"
         result=${line:-1}
     fi
-    for _ in 1 2 3 4 5; do
+    for pause in 0.005 0.005 0.01 0.03 0.1 0.1 0.1 0.1; do
         kill -s 0 "$relaying" 2>/dev/null || break
-        sleep 0.1 2>/dev/null || break
+        sleep $pause 2>/dev/null || break
     done
     kill -KILL "$warden" 2>/dev/null
     true >"$work/heard.$attended"
@@ -110,6 +122,7 @@ outlive() { # whatever kills this shell: what it has started ends, too
 do_command() { # WHAT SECONDS, then the command's text: it runs in the checkout
     IFS= read -r what && IFS= read -r within || exit 1
     frames >"$work/command" || exit 1
+    forget_plans
     [ "$what" != build ] || before_build "$within"
     in_checkout "$within" sh "$work/command"
     succeeded "$what" "$within"
@@ -155,6 +168,12 @@ succeeded() { # WHAT SECONDS: or the deploy ends here; $result is the command's 
     0) ;;
     124) fail failed "$1 ran for longer than $2 s on the host, and was ended" ;;
     125) exit 1 ;;
-    *) fail failed "$1 failed on the host with status $result" ;;
+    *)
+        note_room
+        crowded=''
+        [ "$least_room" = "$ample_room" ] ||
+            crowded="; the disk with Docker's data ($docker_root) had only $((least_room / 1024)) MB free meanwhile: docker builder prune and docker image prune free some, and keep what runs"
+        fail failed "$1 failed on the host with status $result$crowded"
+        ;;
     esac
 }

@@ -6,6 +6,7 @@
 
 compose_file='' compose_files='' compose_directory='' compose_environment='' compose_home=/ composer='' project='' native=''
 compose_wanted='' compose_error='' compose_version='' compose_containers='' rendered='' unset_variables='' others=''
+projects='' projects_said='' projects_fresh='' project_runs='' rendered_of='' rendered_project=''
 # https://docs.docker.com/compose/install/linux/ and what distributions make of it.
 plugins='/usr/local/lib/docker /usr/local/libexec/docker /usr/lib/docker /usr/libexec/docker'
 
@@ -13,17 +14,26 @@ plugins='/usr/local/lib/docker /usr/local/libexec/docker /usr/lib/docker /usr/li
 
 quiet_docker() { docker "$@" </dev/null 3>&-; }
 
-docker_facts() { # sets $engine: ok, none, down or denied
+docker_facts() { # sets $engine: ok, none, down or denied; and $projects
     engine=none docker_said=''
     if command -v docker >/dev/null 2>&1; then
         engine=ok
-        if docker_said=$(quiet_docker version --format '{{.Server.Version}}' 2>&1); then
-            fact docker_version "${docker_said##*"$newline"}"
-        else
-            find_engine_fault
-        fi
+        list_projects || find_engine_fault
     fi
     fact docker "$engine"
+}
+
+list_projects() { # every container of Compose, in $projects; false with $docker_said when the engine does not answer
+    projects='' projects_said='' projects_fresh=yes
+    if arrived projects; then docker_said=$(cat "$work/ahead.projects"); else docker_said=$(say_projects); fi || return 1
+    projects_said=$docker_said
+    projects=$(printf '%s\n' "$projects_said" | sed 's/^[^|]*|//' | sort | uniq -c | sort -rn)
+}
+
+say_projects() { # ID, two letters of its status, and what Compose has noted of each container
+    quiet_docker ps --all --no-trunc --filter label=com.docker.compose.project --format \
+        '{{.ID}}|{{printf "%.2s" .Status}}|{{.Label "com.docker.compose.project"}}|{{.Label "com.docker.compose.oneoff"}}|{{.Label "com.docker.compose.project.working_dir"}}|{{.Label "com.docker.compose.project.environment_file"}}|{{.Label "com.docker.compose.project.config_files"}}' \
+        2>&1
 }
 
 find_engine_fault() { # sets $engine to why it does not answer, judged by its socket and not by words
@@ -105,12 +115,13 @@ real() { # FILE: its path without links
 find_project() { # sets $project and how Compose is called, as the live containers of $compose_file were made
     project='' compose_files='' compose_directory='' compose_environment='' compose_home=$path others=''
     ours_is=$(real "$compose_file")
-    listed=$(quiet_docker ps --all --no-trunc --filter label=com.docker.compose.project --format \
-        '{{printf "%.2s" .Status}}|{{.Label "com.docker.compose.project"}}|{{.Label "com.docker.compose.oneoff"}}|{{.Label "com.docker.compose.project.working_dir"}}|{{.Label "com.docker.compose.project.environment_file"}}|{{.Label "com.docker.compose.project.config_files"}}' \
-        2>/dev/null | sort | uniq -c | sort -rn) || listed=''
+    # What is known to run is asked once; what does not run yet may do so by now.
+    [ "$projects_fresh" ] || [ "$project_runs" ] || list_projects || projects=''
+    projects_fresh=''
     # What runs decides; stopped containers are asked only where nothing does.
     take_project Up
     [ "$project" ] || take_project ''
+    project_runs=$project
     # Nothing runs: what `docker compose` in the checkout would take, override files included.
     [ "$project" ] || compose_files=$compose_file
     case $ours_is in
@@ -120,7 +131,7 @@ find_project() { # sets $project and how Compose is called, as the live containe
     esac
 }
 
-take_project() { # STATUS: from the largest project of $listed whose containers have it, out of our file
+take_project() { # STATUS: from the largest project of $projects whose containers have it, out of our file
     while IFS='|' read -r status their_project oneoff directory environment files; do
         case $status in *"$1") ;; *) continue ;; esac
         [ "$their_project" ] && [ "$oneoff" != True ] || continue
@@ -134,9 +145,9 @@ take_project() { # STATUS: from the largest project of $listed whose containers 
         project=$their_project compose_directory=$directory compose_home=$directory compose_files=$compose_file
         keep_files "$files"
         [ ! -f "${environment%%,*}" ] || compose_environment=$environment
-    done <<LISTED
-$listed
-LISTED
+    done <<PROJECTS
+$projects
+PROJECTS
 }
 
 labelled() { # FILE of a label, as a path: Compose 1 noted it as it was given, from wherever it was called
@@ -182,8 +193,28 @@ composed() { # HOW ARGS...: Compose with these arguments; HOW is what runs it: `
 
 compose() { composed command "$@" </dev/null 3>&-; }
 
+find_sources() { # sets $sources: what the rendered file is made of; nothing where that may be more than these files
+    sources=''
+    set -- "$compose_home/.env"
+    [ -z "$compose_directory" ] || set -- "$@" "$compose_directory/.env"
+    [ "$compose_files" ] || set -- "$@" "$compose_home"/compose.*y*ml "$compose_home"/docker-compose.*y*ml
+    rest=$compose_files,$compose_environment,
+    while [ "$rest" ]; do
+        [ -z "${rest%%,*}" ] || set -- "$@" "${rest%%,*}" "$(dirname "${rest%%,*}")/.env"
+        rest=${rest#*,}
+    done
+    ! grep -Eq 'include|extends|_file|COMPOSE_' "$@" 2>/dev/null && ! env | grep -q '^COMPOSE_' || return 0
+    sources="$compose_home $compose_files $compose_directory $compose_environment $project $(sha256sum "$@" 2>/dev/null)"
+}
+
 render() { # sets $rendered (it holds secrets: never printed), $rendered_hash and, by Compose's own rules, $project
-    compose_error='' rendered='' rendered_hash='' unset_variables=''
+    compose_error=''
+    find_sources
+    if [ "$rendered" ] && [ "$sources" ] && [ "$sources" = "$rendered_of" ]; then
+        project=${project:-$rendered_project}
+        return 0
+    fi
+    rendered='' rendered_hash='' unset_variables=''
     # Both outputs of one call: first what Compose warns of, then the file from a line "{" to a line "}".
     if compose_said=$(compose config --format json 2>&1); then
         rendered=$(printf '%s\n' "$compose_said" | sed -n '/^{$/,/^}/p' | sed '$s/^}.*/}/')
@@ -205,6 +236,7 @@ render() { # sets $rendered (it holds secrets: never printed), $rendered_hash an
     unset_variables=$(printf '%s\n' "$compose_said" |
         sed -n 's/.*[Tt]he [\\"]*\([A-Za-z_][A-Za-z_0-9]*\)[\\"]* variable is not set.*/\1/p' | sort -u | tr '\n' ' ')
     [ "$project" ] || project=$(printf '%s\n' "$rendered" | sed -n '1,/^}/s/^  "name": "\([^"]*\)".*/\1/p' | head -n 1)
+    rendered_of=$sources rendered_project=$project
 }
 
 outline() { # standard input: a rendered file; standard output: what a roll needs of it, as JSON, and nothing else

@@ -3,7 +3,7 @@
 #
 # The containers of the project as a roll sees them, and what is done to them.
 
-pulsed=0
+pulsed=0 listed_at=0
 
 pulse() { # in every loop that waits: once a second the lease is renewed, and the client told, or found to be gone
     uptime
@@ -13,8 +13,15 @@ pulse() { # in every loop that waits: once a second the lease is renewed, and th
     [ "$recovering" ] || printf '%s +\n' "$mark" >&3 || exit 1
 }
 
-nap() {
-    sleep 0.2 2>/dev/null || sleep 1
+nap() { # [UNTIL, as read_clock gives it]: a fifth of a second, or less when it is that late before
+    nap=0.2
+    if [ "${1:-}" ]; then
+        read_clock
+        left=$(($1 - clock))
+        [ "$left" -gt 0 ] || return 0
+        [ "$left" -ge 20 ] || nap=0.$((left / 10))$((left % 10))
+    fi
+    sleep $nap 2>/dev/null || sleep 1
     pulse
 }
 
@@ -47,10 +54,27 @@ note() { # FILE TEXT, which is written whole or not at all; false with $trouble
 }
 
 list_containers() { # of the project: SERVICE ID NAME STATE, a line each, in $work/listed; false with $trouble
-    quiet_docker ps --all --no-trunc --filter "label=com.docker.compose.project=$project" --filter label=com.docker.compose.oneoff=False \
-        --format '{{.Label "com.docker.compose.service"}} {{.ID}} {{.Names}} {{.State}}' >"$work/listed" 2>"$work/said" && return 0
+    if listed_ahead; then return 0; fi
+    say_containers >"$work/listed" 2>"$work/said" && return 0
     trouble="Docker does not list its containers: $(head -n 1 "$work/said")"
     return 1
+}
+
+say_containers() {
+    quiet_docker ps --all --no-trunc --filter "label=com.docker.compose.project=$project" --filter label=com.docker.compose.oneoff=False \
+        --format '{{.Label "com.docker.compose.service"}} {{.ID}} {{.Names}} {{.State}}'
+}
+
+list_ahead() { # for whoever lists them next, within a second
+    uptime
+    listed_at=$up
+    ahead listed say_containers
+}
+
+listed_ahead() {
+    arrived listed || return 1
+    uptime
+    [ $((up - listed_at)) -le 1 ] && sed '/^\.*$/d' "$work/ahead.listed" >"$work/listed"
 }
 
 survey() { # SERVICE FILE, whose lines begin with identifiers: what is listed, divided into those in it and those out of it
@@ -109,7 +133,7 @@ remove() { # IDS: each gets its own stop signal and its own time to end (docker 
     renew
     at_length quiet_docker stop "$@" >/dev/null 2>&1
     renew
-    quiet_docker rm "$@" >/dev/null 2>&1
+    quiet_docker rm "$@" >/dev/null 2>&1 && return 0
     for its_id; do
         quiet_docker inspect --format . "$its_id" >/dev/null 2>&1 || continue
         at_length quiet_docker rm --force "$its_id" >/dev/null 2>"$work/said" && continue

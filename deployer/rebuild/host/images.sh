@@ -35,7 +35,9 @@ remember() { # lines of IMAGE_ID REFERENCE on standard input are added to what u
 remember_images() { # before the build: what every reference stands for
     find_compose || return 0
     render || true
-    find_containers
+    uptime
+    # What the facts told a moment ago is as good, while the lock is ours.
+    if [ $((up - containers_seen_at)) -le 10 ]; then choose_containers; else find_containers; fi
     {
         # A live container's image comes first, whatever its reference stands for by now: that is what serves.
         printf '%s\n' "$compose_containers" | awk '$5 == "running" && $7 !~ /^sha256:|@/ { print $4, $7 }'
@@ -60,21 +62,28 @@ restore_images() { # undo: references stand for what they stood for, and the fai
     rm -f "$state/undo/images"
 }
 
-do_images() { # RELEASE, after the build: its record, its tags, and facts
-    IFS= read -r release || exit 1
+do_images() { # RELEASE, after the build, and which SERVICES will roll: its record, its tags, and facts
+    IFS= read -r release && IFS= read -r rolling || exit 1
     note_images "$release"
+    foresee
 }
 
 note_images() { # RELEASE
     true >"$work/images" || cannot "write to $state on the host"
     rendered_hash=''
     if find_compose; then
+        [ -z "$project" ] || ahead seen see_containers
         render || case $compose_version in 1.*) ;; *) fail failed "$compose_error" ;; esac
-        find_containers
+        # Without what Compose says, what runs says which references there are.
+        [ "$rendered" ] || find_containers
         raw_fact rendered "$(printf '%s\n' "$rendered" | outline)"
         fact rendered_hash "$rendered_hash"
+        { [ ! "$previous" ] || tag_again "$previous"; } 3>&- &
+        tagging=$!
         tag_images "$1"
-        [ ! "$previous" ] || tag_again "$previous"
+        wait "$tagging"
+        [ ! "$rendered" ] || find_containers
+        image_facts
     elif [ "$compose_error" ]; then
         fail failed "$compose_error"
     fi
@@ -93,12 +102,17 @@ tag_images() { # RELEASE
         printf -- '- %s\n' "$its_tag" | remember || cannot "write to $state on the host"
         renew
         quiet_docker tag "$its_image" "$its_tag" || fail failed "docker tag $its_image $its_tag failed on the host"
-        changed=' changed'
-        case $newline$compose_containers in *"$newline$its_service "*" $its_image running "*) changed='' ;; esac
-        fact image "$its_service $its_image $its_reference$changed"
     done <<REFERENCES
 $(list_references)
 REFERENCES
+}
+
+image_facts() { # of $work/images: which of them no container runs yet
+    while IFS=' ' read -r its_service its_image its_reference; do
+        changed=' changed'
+        case $newline$compose_containers in *"$newline$its_service "*" $its_image running "*) changed='' ;; esac
+        fact image "$its_service $its_image $its_reference$changed"
+    done <"$work/images"
 }
 
 live_image_facts() { # what the live release was recorded to run
@@ -146,9 +160,30 @@ forget_images() { # RELEASE: our tags of it, and with them the images that nothi
     return 0
 }
 
+foresee() { # finds out about the services in $rolling, which are asked for next
+    [ "$rolling" ] || return 0
+    ahead plans plan_each "$rolling"
+    list_ahead
+}
+
+plan_each() {
+    for each in $1; do
+        { plan_one "$each" && printf '\n.\n'; } >"$work/plan.$each"
+    done
+}
+
+plan_one() { compose --dry-run up --detach --no-deps --no-build "$1" 2>&1; } # SERVICE
+
+forget_plans() { # whatever runs now may change what was found out
+    arrived plans
+    arrived listed
+    rm -f "$work"/plan.*
+}
+
 needs_replacing() { # SERVICE: true when `up` would make its containers anew, or there are none
+    arrived plans
     # A dry run of up decides as up does: by the configuration's hash, the image and the networks.
-    if planned=$(compose --dry-run up --detach --no-deps --no-build "$1" 2>&1); then
+    if { whole "$work/plan.$1" && planned=$(cat "$work/plan.$1"); } || planned=$(plan_one "$1"); then
         case $planned in
         *' Recreate'*) return 0 ;;
         *' Running'*) return 1 ;;

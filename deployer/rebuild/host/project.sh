@@ -38,14 +38,32 @@ compose_facts() { # needs $compose_wanted: the configured file, or nothing
     fact http_tool "$http_tool"
     docker_facts
     [ "$engine" = ok ] || return 0
-    find_composer || return 0
+    meet_composer || return 0
     fact compose "$compose_version"
     find_project
     rendered_facts
     container_facts
 }
 
+compose_ahead() { # what compose_facts asks first
+    find_compose_file && [ "$compose_file" ] && command -v docker >/dev/null 2>&1 || return 0
+    ahead projects say_projects
+    [ "$composer" ] || ahead composer tell_composer
+}
+
+tell_composer() { find_composer && printf '%s\n' "$composer" "$compose_version"; }
+
+meet_composer() { # sets what find_composer does
+    [ ! "$composer" ] || return 0
+    if arrived composer; then
+        { IFS= read -r composer && IFS= read -r compose_version; } <"$work/ahead.composer"
+    else
+        find_composer
+    fi
+}
+
 rendered_facts() { # and finds the containers, for which the project has to be known
+    [ -z "$project" ] || ahead seen see_listed
     if render; then
         find_containers
         raw_fact rendered "$(printf '%s\n' "$rendered" | outline)"
@@ -63,18 +81,45 @@ rendered_facts() { # and finds the containers, for which the project has to be k
         fact warning "containers of two Compose projects, $project and $others, come from $compose_file: deployer minds $project only; docker compose -p $others down removes the others"
 }
 
+containers_seen='' containers_seen_at=-100
+
 find_containers() { # sets $compose_containers: lines of SERVICE NAME ID IMAGE_ID STATE HEALTH REFERENCE PLACE MAKER CODE FOLDER
     # Two checkouts with folders of one name, such as docker/, are one project for Compose: the other's services are not ours.
+    if arrived seen; then containers_seen=$(cat "$work/ahead.seen"); else containers_seen=$(see_containers); fi
+    uptime
+    containers_seen_at=$up
+    choose_containers
+}
+
+choose_containers() { # out of $containers_seen
     its_services=$(printf '%s\n' "$rendered" | references | cut -d ' ' -f 1 | tr '\n' ' ')
-    compose_containers=''
-    # ".ID", not ".Id": with that one Docker would go by its raw answer, in which a container without a health check has no Health.
+    compose_containers=$(printf '%s\n' "$containers_seen" | awk -v services=" $its_services" -v folder=" ${compose_directory:-/}" '
+        NF > 1 && (index(services, " " $1 " ") || substr($0, length($0) - length(folder) + 1) == folder)')
+}
+
+see_listed() { # what there was a moment ago, and in lines that begin with /size the images' sizes
+    # shellcheck disable=SC2046
+    set -- $(printf '%s\n' "$projects_said" | awk -F '|' -v project="$project" '$3 == project && $4 != "True" { print $1 }')
+    [ $# != 0 ] || return 0
+    containers_seen=$(inspect_all "$@")
+    printf '%s\n' "$containers_seen"
+    # shellcheck disable=SC2046
+    quiet_docker image inspect --format '/size {{.Id}} {{.Size}}' $(printf '%s\n' "$containers_seen" | cut -d ' ' -f 4 | sort -u)
+    # An image that is gone has no size.
+    return 0
+}
+
+see_containers() {
     # shellcheck disable=SC2046
     set -- $(quiet_docker ps --all --quiet --no-trunc --filter "label=com.docker.compose.project=$project" --filter label=com.docker.compose.oneoff=False 2>/dev/null)
-    [ $# = 0 ] || compose_containers=$(quiet_docker inspect --format \
+    [ $# = 0 ] || inspect_all "$@"
+}
+
+inspect_all() { # IDS
+    # ".ID", not ".Id": with that one Docker would go by its raw answer, in which a container without a health check has no Health.
+    quiet_docker inspect --format \
         '{{index .Config.Labels "com.docker.compose.service"}} {{.Name}} {{.ID}} {{.Image}} {{.State.Status}} {{if .State.Health}}{{.State.Health.Status}}{{else}}none{{end}} {{.Config.Image}} {{.HostnamePath}} {{or (index .Config.Labels "com.docker.compose.version") "-"}} {{.State.ExitCode}} {{index .Config.Labels "com.docker.compose.project.working_dir"}}' \
-        "$@" 2>/dev/null | sed 's, /, ,' | sort |
-        awk -v services=" $its_services" -v folder=" ${compose_directory:-/}" '
-        index(services, " " $1 " ") || substr($0, length($0) - length(folder) + 1) == folder')
+        "$@" 2>/dev/null | sed 's, /, ,' | sort
 }
 
 warn_of_makers() { # Compose 2 does not know the configuration of what Compose 1 has made, and makes it anew
@@ -95,7 +140,8 @@ container_facts() { # of what find_containers has found
     done <<CONTAINERS
 $compose_containers
 CONTAINERS
-    sizes=$(image_sizes "$images")
+    sizes=$(printf '%s\n' "$containers_seen" | sed -n 's,^/size ,,p')
+    [ "$sizes" ] || sizes=$(image_sizes "$images")
     while IFS=' ' read -r its_service its_image its_reference; do
         [ ! "$its_service" ] || fact image "$its_service $its_image $its_reference $(size_of "$its_image")"
     done <<IMAGES
@@ -129,5 +175,6 @@ space_facts() { # the free space where Docker keeps its data; nothing when that 
     # shellcheck disable=SC2046
     [ ! -d "$place" ] || set -- $(df -Pk "$place" 2>/dev/null | tail -n 1)
     [ -z "${4:-}" ] || fact docker_free_kilobytes "$4"
-    fact docker_root "$place"
+    docker_root=$place
+    fact docker_root "$docker_root"
 }

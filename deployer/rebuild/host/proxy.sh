@@ -9,7 +9,7 @@
 #     v URL                      not written: the address of a server that stays as it is
 #     h HASH                     not written: SHA-256 of what the file said when the template was made, or "absent"
 
-tab='	' stamp='' stamps=0 swept='' proxy_why=''
+tab='	' stamp='' stamps=0 swept='' proxy_why='' beside_what=''
 
 do_proxy() { # FILE (a name in the directory), API URL, ENTRY POINT, SECONDS to wait for Traefik, then the template
     IFS= read -r proxy_file && IFS= read -r proxy_api && IFS= read -r proxy_entry && IFS= read -r proxy_seconds || exit 1
@@ -71,17 +71,23 @@ point_of() { # PATH: the mount point that it is below
     point=${point##*% }
 }
 
-put_in_place() { # NEW FILE: by rename, which a deposed owner cannot do any more; sets $proxy_why when it fails
-    proxy_folder=${2%/*} proxy_new=$1
-    point_of "$proxy_folder"
+find_beside() { # FOLDER: sets $beside, from where a file of ours gets there by rename; nothing where that is our own state
+    beside='' beside_what=$1
+    point_of "$1"
     there=$point
-    point_of "$proxy_new"
-    if [ "$point" != "$there" ]; then
-        # Beside the directory, if that can be: Traefik reads everything anew at each event in the directory itself, and
-        # is deaf for 2 seconds after it.
-        beside=${proxy_folder%/*}
-        point_of "${beside:=/}"
-        [ "$point" = "$there" ] && [ -w "$beside" ] || beside=$proxy_folder
+    point_of "$work"
+    [ "$point" != "$there" ] || return 0
+    # Beside the directory, if that can be: Traefik reads everything anew at each event in the directory itself, and is deaf
+    # for 2 seconds after it.
+    beside=${1%/*}
+    point_of "${beside:=/}"
+    [ "$point" = "$there" ] && [ -w "$beside" ] || beside=$1
+}
+
+put_in_place() { # NEW, of ours, FILE: by rename, which a deposed owner cannot do any more; sets $proxy_why when it fails
+    proxy_folder=${2%/*} proxy_new=$1
+    [ "$proxy_folder" = "$beside_what" ] || find_beside "$proxy_folder"
+    if [ "$beside" ]; then
         proxy_new=$beside/.deployer-$app.$nonce
         cp "$1" "$proxy_new" 2>/dev/null || {
             rm -f "$proxy_new"
@@ -89,11 +95,14 @@ put_in_place() { # NEW FILE: by rename, which a deposed owner cannot do any more
             return 1
         }
     fi
-    chmod 644 "$proxy_new"
-    [ ! -e "$2" ] || {
-        chmod "$(stat -c %a "$2")" "$proxy_new"
-        chown "$(stat -c %u:%g "$2")" "$proxy_new" 2>/dev/null
-    }
+    if [ -e "$2" ]; then
+        # shellcheck disable=SC2046
+        set -- "$1" "$2" $(stat -c '%a %u:%g' "$2")
+        chmod "$3" "$proxy_new"
+        chown "$4" "$proxy_new" 2>/dev/null
+    else
+        chmod 644 "$proxy_new"
+    fi
     ours
     mv -f "$proxy_new" "$2" 2>/dev/null && return 0
     rm -f "$proxy_new"
@@ -151,7 +160,9 @@ proxy_acknowledge() { # [SECONDS]: true when Traefik serves what proxy_point wro
     proxy_limit=$((up + ${1:-$proxy_seconds})) proxy_asked=0
     until proxy_seen; do
         [ "$up" -lt "$proxy_limit" ] || return 1
-        sleep 0.1 2>/dev/null || sleep 1
+        # Traefik follows at once, unless it has read something else within the last two seconds.
+        [ "$proxy_asked" -lt 10 ] && pause=0.02 || pause=0.1
+        sleep $pause 2>/dev/null || sleep 1
         ours
         { [ ! "$held" ] || true >"$work/lease"; } 2>/dev/null
         uptime

@@ -60,13 +60,15 @@ await() { # IDS: all of them ready, and still so after the settle time; false wi
     since=$clock
     until look_at_all "$@"; do
         [ ! "$trouble" ] || return 1
-        nap
+        read_clock
+        # What starts fast is not kept waiting; what starts slowly is not asked all the time.
+        if [ $((clock - since)) -lt 500 ]; then nap $((clock + 5)); else nap; fi
     done
     read_clock
     hundredths "$slowest"
     settled=$((clock + hundredths))
     while read_clock && [ "$clock" -lt "$settled" ]; do
-        nap
+        nap "$settled"
         look_at_all "$@" || {
             [ "$trouble" ] || trouble="a new container was not ready any more within the $slowest s after it had been"
             return 1
@@ -109,7 +111,7 @@ look_at() { # ADDRESS of the container whose variables look_at_all has set
         trouble="the new container ${its_name#/} of the service $its_service is unhealthy: its health check said: $(check_said)$words"
         return 1
         ;;
-    *) late "its health check has not passed ($(check_said))" && return 1 ;;
+    *) late 'its health check has not passed' check_said && return 1 ;;
     esac
     case $arrived in *" $its_id "*) return 0 ;; esac
     if [ "$measure" != settle ]; then
@@ -126,12 +128,12 @@ check_said() { # the last output of a health check
         tr -d '\000-\010\013-\037' | sed '/^ *$/d' | tail -n 1 | cut -c 1-200
 }
 
-late() { # WHY: $trouble when the time for it is over
+late() { # WHY [COMMAND that says more]: $trouble when the time for it is over
     read_clock
     hundredths "$patience"
     [ $((clock - since)) -ge "$hundredths" ] || return 0
     last_words "$its_id"
-    trouble="the new container ${its_name#/} of the service $its_service was not ready within $patience s: $1$words"
+    trouble="the new container ${its_name#/} of the service $its_service was not ready within $patience s: $1${2:+ ($($2))}$words"
 }
 
 wish() { # SERVICE: sets what $roll/services says of it; false when it does not roll

@@ -18,9 +18,16 @@ do_facts() { # what a run must know before it decides
     done
     fact newest "$youngest"
     [ -z "$live" ] || record_facts "$live" live_
+    compose_ahead
+    ahead proxy as_output proxy_facts
     checkout_facts
     compose_facts
-    proxy_facts
+    if arrived proxy; then
+        find_proxy_directory
+        sed '$d' "$work/ahead.proxy" >&3
+    else
+        proxy_facts
+    fi
 }
 
 host_facts() {
@@ -73,7 +80,11 @@ do_log() { # the deploy's whole output in frames, in place of what commands prin
     fact warning "the output of this deploy could not be kept in $state/logs on the host"
 }
 
-do_render() { compose_facts; }
+do_render() { # which SERVICES will roll
+    IFS= read -r rolling || exit 1
+    compose_facts
+    foresee
+}
 
 do_up() { # SECONDS, then the command's text
     IFS= read -r within || exit 1

@@ -115,7 +115,7 @@ do_resolve() { # REF REPOSITORY and a credential: asks the remote, and changes n
     '' | HEAD) ref='' ;;
     *) git check-ref-format "refs/heads/$ref" || fail invalid "\"$ref\" is no branch, tag or commit: correct the ref" ;;
     esac
-    find_checkout
+    know_checkout
     fit_checkout
     files=$work
     # Without the lock there is no directory of ours: "finish" removes this one, too, when we are stopped.

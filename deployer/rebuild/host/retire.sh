@@ -11,22 +11,23 @@ do_retire() { # DRAIN seconds
 retire() { # the old containers go, the service's own name comes back, and the rest of the project is brought up
     if [ -s "$roll/services" ]; then
         note "$roll/stage" retiring || return 1
+        choose_those old || return 1
         wait_for_drain
-        remove_those old || return 1
+        remove $leaving || return 1
+        ahead up plan_whole
         rest_easy
     fi
     bring_up_others
     over
 }
 
-remove_those() { # old or bad
+choose_those() { # old or bad: sets $leaving
     list_containers || return 1
     leaving=''
     while IFS=' ' read -r rolled _; do
         survey "$rolled" "$roll/$1.$rolled"
         leaving="$leaving $in_ids"
     done <"$roll/services"
-    remove $leaving
 }
 
 rest_easy() { # the steady state, which a reboot and a hand-made `up` know how to deal with
@@ -43,8 +44,10 @@ over() { # taken away as a whole, so that a kill leaves all of it or nothing
     rm -rf "$work/rolled"
 }
 
+plan_whole() { compose --dry-run up --detach --no-build 2>&1; }
+
 plan_up() { # WORDS|OF|NO|INTEREST: sets $planned, what `up` would do now, in one line; `unknown` without a dry run
-    planned=$(compose --dry-run up --detach --no-build 2>&1) || {
+    { arrived up && planned=$(cat "$work/ahead.up"); } || planned=$(plan_whole) || {
         planned=unknown
         return
     }
@@ -143,8 +146,9 @@ roll_back() { # the old containers serve, the new ones are gone; false with $tro
     *) condemn || return 1 ;;
     esac
     bring_back && point_to_good || return 1
+    choose_those bad || return 1
     [ ! -e "$roll/cut" ] || wait_for_drain
-    remove_those bad || return 1
+    remove $leaving || return 1
     rest_easy
     over
 }

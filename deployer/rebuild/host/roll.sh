@@ -20,6 +20,7 @@ do_start() { # body: DRAIN, how many services, then eight lines each: NAME PORT 
     { IFS= read -r drain && IFS= read -r number && read_services; } <"$work/start" >"$work/asked" ||
         fail failed 'the request to start containers was cut short'
     begin_roll && start_batch || fail failed "$trouble"
+    list_ahead
 }
 
 read_services() { # $number of them, from standard input, to $work/asked
@@ -155,5 +156,5 @@ wait_for_drain() { # requests that were sent to the former containers end by the
     hundredths "${line:-0}"
     IFS=' ' read -r pointed_boot pointed <"$roll/pointed"
     [ "$pointed_boot" = "$boot" ] || return 0
-    while read_clock && [ "$clock" -lt $((pointed + hundredths)) ]; do nap; done
+    while read_clock && [ "$clock" -lt $((pointed + hundredths)) ]; do nap $((pointed + hundredths)); done
 }

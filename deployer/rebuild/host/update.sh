@@ -8,7 +8,7 @@ do_update() { # RELEASE COMMIT REFNAME MODE STASH REPOSITORY and a credential
     prepare_git
     is_hash "$commit" || fail invalid "\"$commit\" is no commit: give its whole hash"
     [ -z "$refname" ] || git check-ref-format "$refname" || fail invalid "\"$refname\" is no branch or tag: correct the ref"
-    find_checkout
+    know_checkout
     fit_checkout
     files=$work stashed='' new_head=$commit lfs=''
     lend_credential "$work"

@@ -49,24 +49,27 @@ web_wget() { # SECONDS URL: as curl prints it. BusyBox knows few options, and na
     fi
 }
 
-proxy_facts() { # of $traefik_directory and $traefik_api; nothing without the first
-    [ "$traefik_directory" ] || return 0
+find_proxy_directory() { # sets $proxy_directory and $proxy_state: ok, absent, unreadable or unwritable; false without $traefik_directory
+    [ "$traefik_directory" ] || return 1
     case $traefik_directory in
     /*) proxy_directory=$traefik_directory ;;
     *) proxy_directory=${HOME:?}/$traefik_directory ;;
     esac
-    proxy_directory=${proxy_directory%/}
+    proxy_directory=${proxy_directory%/} proxy_state=ok
     if [ ! -d "$proxy_directory/" ]; then
-        fact proxy_directory "$proxy_directory"
-        fact proxy_state absent
+        proxy_state=absent
     elif ! proxy_directory=$(cd "$proxy_directory" 2>/dev/null && pwd -P) || [ ! -r "$proxy_directory" ]; then
-        fact proxy_directory "$traefik_directory"
-        fact proxy_state unreadable
-    else
-        fact proxy_directory "$proxy_directory"
-        if [ -w "$proxy_directory" ]; then fact proxy_state ok; else fact proxy_state unwritable; fi
-        proxy_files
+        proxy_state=unreadable
+    elif [ ! -w "$proxy_directory" ]; then
+        proxy_state=unwritable
     fi
+}
+
+proxy_facts() { # of $traefik_directory and $traefik_api; nothing without the first
+    find_proxy_directory || return 0
+    if [ "$proxy_state" = unreadable ]; then fact proxy_directory "$traefik_directory"; else fact proxy_directory "$proxy_directory"; fi
+    fact proxy_state "$proxy_state"
+    case $proxy_state in ok | unwritable) proxy_files ;; esac
     proxy_answers
 }
 
