@@ -302,6 +302,34 @@ def test_the_hash_is_that_of_file_and_environment(live: Host) -> None:
     assert live.facts().text("rendered_hash") != first
 
 
+@pytest.mark.parametrize(
+    ("change", "asked"),
+    [
+        (":", False),
+        ("touch other.yml", False),
+        ("echo TAG=v8 >.env", True),
+        ("sed -i s/main/other/ compose.yaml", True),
+        ("echo 'services: {}' >compose.override.yaml", True),
+        ("printf 'include: [more.yaml]\n' >>compose.yaml", True),
+    ],
+)
+def test_compose_is_asked_again_when_it_may_say_something_else(cold: Host, change: str, asked: bool) -> None:
+    """Once is enough, unless a file changed of those that it reads, or it reads files that nobody knows."""
+    cold.write("compose.yaml", "services: {blog: {image: 'main:${TAG-v7}'}}\n")
+    again = "compose() { fact asked yes; return 1; }"
+    facts = cold.run(
+        "find_compose",
+        "render",
+        again,
+        f"(cd '{cold.path}' && {change})",
+        "find_compose",
+        "render",
+        "fact hash $rendered_hash",
+    )
+    assert (facts.text("asked") == "yes") == asked
+    assert (len(facts.text("hash")) == 64) != asked
+
+
 def test_the_environment_is_the_logins(cold: Host) -> None:
     """Compose sees the user's TZ and LC_ALL (or none), not the ones that the host's program sets for itself."""
     cold.write("compose.yaml", "services: {blog: {image: 'busybox:${TZ-none}-${LC_ALL-none}'}}")

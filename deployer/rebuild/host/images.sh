@@ -70,12 +70,13 @@ do_images() { # RELEASE, after the build, and which SERVICES will roll: its reco
 
 note_images() { # RELEASE
     true >"$work/images" || cannot "write to $state on the host"
-    rendered_hash=''
+    noted_hash=''
     if find_compose; then
         [ -z "$project" ] || ahead seen see_containers
         render || case $compose_version in 1.*) ;; *) fail failed "$compose_error" ;; esac
         # Without what Compose says, what runs says which references there are.
         [ "$rendered" ] || find_containers
+        noted_hash=$rendered_hash
         raw_fact rendered "$(printf '%s\n' "$rendered" | outline)"
         fact rendered_hash "$rendered_hash"
         { [ ! "$previous" ] || tag_again "$previous"; } 3>&- &
@@ -88,7 +89,7 @@ note_images() { # RELEASE
         fail failed "$compose_error"
     fi
     mv -f "$work/images" "$state/records/$1/images" || cannot "write to $state on the host"
-    { sed '/^hash /d' "$state/records/$1/facts" && printf 'hash %s\n' "$rendered_hash"; } >"$work/facts" &&
+    { sed '/^hash /d' "$state/records/$1/facts" && printf 'hash %s\n' "$noted_hash"; } >"$work/facts" &&
         mv -f "$work/facts" "$state/records/$1/facts" || cannot "write to $state on the host"
 }
 
