@@ -56,9 +56,12 @@ def check(
     return Request("check", Effect.READ, arguments)
 
 
-def resolve(ref: str, repository: str, credential: Body) -> Request:
-    """Ask the remote which commit ``ref`` is (empty: the head of the branch that is checked out)."""
-    return Request("resolve", Effect.READ, (ref, repository), credential)
+def resolve(ref: str, repository: str, credential: Body, *, early: bool = False) -> Request:
+    """Ask the remote which commit ``ref`` is (empty: the head of the branch that is checked out).
+
+    One that is ``early``, before the facts were judged, does not fail but answers nothing.
+    """
+    return Request("resolve", Effect.READ, (ref, repository, "early" if early else ""), credential)
 
 
 def conclude() -> Request:

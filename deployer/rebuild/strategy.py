@@ -78,7 +78,7 @@ class RebuildStrategy:
         """Lock and look; what is to do, if anything, only the answers say, from one host or several."""
         asked = opening(self._config, self._label, patient=patient)
         # A round trip less, where what is asked for does not depend on the host.
-        return (*asked, self._resolve()) if alone and self._is_known_how_to_ask() else asked
+        return (*asked, self._resolve(early=True)) if alone and self._is_known_how_to_ask() else asked
 
     def decide(self, answers: tuple[Answer, ...]) -> tuple[Plan, ...]:
         """A plan for each host. The first host's remote says which commit is wanted, on all of them."""
@@ -108,15 +108,14 @@ class RebuildStrategy:
         if not rebuild.ref and commit and repository and same:
             name = environment.get("GITHUB_REF", "")
             return _Wanted(commit, name if name.startswith(("refs/heads/", "refs/tags/")) else "")
-        if len(answer.replies) > RESOLVED:
-            reply = answer.replies[RESOLVED]
-        else:
+        reply = answer.replies[RESOLVED] if len(answer.replies) > RESOLVED else None
+        if reply is None or not reply.text("commit"):
             (reply,) = answer.session.perform(self._resolve(facts.remote))
         return _Wanted(reply.text("commit"), reply.text("refname"))
 
-    def _resolve(self, remote: str = "") -> Request:
+    def _resolve(self, remote: str = "", *, early: bool = False) -> Request:
         rebuild = self._config.rebuild
-        return requests.resolve(rebuild.ref, rebuild.repository, self._credential(remote))
+        return requests.resolve(rebuild.ref, rebuild.repository, self._credential(remote), early=early)
 
     def _is_known_how_to_ask(self) -> bool:
         """Whether the remote has to be asked, and no secret is for a server that only the checkout names."""

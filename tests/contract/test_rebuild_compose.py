@@ -310,7 +310,7 @@ def test_the_hash_is_that_of_file_and_environment(live: Host) -> None:
         ("echo TAG=v8 >.env", True),
         ("sed -i s/main/other/ compose.yaml", True),
         ("echo 'services: {}' >compose.override.yaml", True),
-        ("printf 'include: [more.yaml]\n' >>compose.yaml", True),
+        ("echo 'include: [more.yaml]' >>compose.yaml", True),
     ],
 )
 def test_compose_is_asked_again_when_it_may_say_something_else(cold: Host, change: str, asked: bool) -> None:

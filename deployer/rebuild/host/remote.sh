@@ -106,9 +106,25 @@ asking() { # SECONDS COMMAND...: what it says, in $answer
 
 # --- which commit ---------------------------------------------------------------------------------------------------
 
-do_resolve() { # REF REPOSITORY and a credential: asks the remote, and changes nothing
-    IFS= read -r ref && IFS= read -r repository || exit 1
+do_resolve() { # REF REPOSITORY EARLY and a credential: asks the remote, and changes nothing
+    IFS= read -r ref && IFS= read -r repository && IFS= read -r early || exit 1
     take_credential
+    [ "$early" ] || {
+        resolve
+        return
+    }
+    # The client judges the facts first, and asks again when it has got no answer.
+    (
+        fail() {
+            return_credential
+            [ "$held" ] || [ ! "$claim" ] || rm -rf "$claim"
+            exit 1
+        }
+        resolve
+    ) || :
+}
+
+resolve() {
     prepare_git
     case $ref in
     -* | *"$newline"*) fail invalid "\"$ref\" is no branch, tag or commit: correct the ref" ;;
