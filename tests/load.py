@@ -32,6 +32,7 @@ SCRIPT = """\
 wrk.method = "%(method)s"
 wrk.body = %(body)s
 %(headers)s
+%(delay)s
 local threads = {}
 function setup(thread) table.insert(threads, thread) end
 function init(args) failures = {} end
@@ -92,11 +93,20 @@ class Load:
     """Asks for ``url`` as fast as it is answered, until ``stop``; then ``outcome`` is there.
 
     ``close`` makes a new connection for every request; ``post`` is a body to send, which must come back. ``host`` is
-    the name to ask for, in the Host header.
+    the name to ask for, in the Host header. After each answer, a connection rests for ``pause`` milliseconds: without, the
+    machine has no time for anything else.
     """
 
     def __init__(
-        self, url: str, *, connections: int = 20, close: bool = False, post: str = "", host: str = "", threads: int = 1
+        self,
+        url: str,
+        *,
+        connections: int = 20,
+        close: bool = False,
+        post: str = "",
+        host: str = "",
+        threads: int = 1,
+        pause: int = 0,
     ) -> None:
         program = parts.find("wrk")
         assert program, "wrk is not installed"
@@ -106,7 +116,9 @@ class Load:
         script = Path(self._folder.name, "load.lua")
         lines = "\n".join(f"wrk.headers[{json.dumps(name)}] = {json.dumps(value)}" for name, value in headers.items())
         body = json.dumps(post) if post else "nil"
-        script.write_text(SCRIPT % {"method": "POST" if post else "GET", "body": body, "headers": lines}, "utf-8")
+        delay = f"function delay() return {pause} end" if pause else ""
+        about = {"method": "POST" if post else "GET", "body": body, "headers": lines, "delay": delay}
+        script.write_text(SCRIPT % about, "utf-8")
         self.outcome: Outcome | None = None
         self._process = subprocess.Popen(
             [

@@ -17,6 +17,8 @@ from tests.sshd import sshd_for_tests
 
 pytestmark = pytest.mark.timeout(300)
 
+PAUSE = 10  # milliseconds: some hundred requests a second, and the machine is there for the deploy, too
+
 
 @pytest.fixture(scope="module")
 def server(started_engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Blog]:
@@ -55,9 +57,9 @@ def load(blog: Blog) -> Iterator[None]:
     assert blog.proxy
     url = blog.proxy.url
     with (
-        Load(url, connections=4) as kept,
-        Load(url, connections=2, close=True) as fresh,
-        Load(url, connections=2, post="a letter") as post,
+        Load(url, connections=4, pause=PAUSE) as kept,
+        Load(url, connections=2, close=True, pause=PAUSE) as fresh,
+        Load(url, connections=2, post="a letter", pause=PAUSE) as post,
         Load(f"{url}slow/1", connections=4) as slow,
     ):
         yield

@@ -21,6 +21,7 @@ pytestmark = [pytest.mark.timeout(300), pytest.mark.slow]
 
 EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "blog-site" / "blog"
 SECRET = "hush4711hush"
+PAUSE = 10  # milliseconds between two requests of a connection
 
 # As people wrote them for Traefik 2, and kept: several hosts in one rule, a regular expression in braces.
 ROUTERS = """\
@@ -108,9 +109,9 @@ def test_a_makefile_behind_a_hand_written_proxy(engine: Engine, session: Sshd, t
     blog.run().failed(2, "deployer proxy adopt", "routers.yml")
     assert '-          - url: "http://blog"\n' in blog.command("proxy", "adopt").out
     with (
-        Load(proxy.url, connections=4, host="blog.example.org") as kept,
-        Load(proxy.url, connections=2, host="www.example.org", close=True) as fresh,
-        Load(proxy.url, connections=2, host="news.blog.example.org") as tagged,
+        Load(proxy.url, connections=4, host="blog.example.org", pause=PAUSE) as kept,
+        Load(proxy.url, connections=2, host="www.example.org", close=True, pause=PAUSE) as fresh,
+        Load(proxy.url, connections=2, host="news.blog.example.org", pause=PAUSE) as tagged,
     ):
         adopted = blog.command("proxy", "adopt", "--yes")
         assert adopted.code == 0, adopted.err
