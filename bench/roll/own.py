@@ -60,7 +60,7 @@ def own_time(ground: Ground, deployer: Deployer, application: Application, runs:
     ]
     verdict = "met" if total - floor.total <= LIMIT else "MISSED"
     listed = ", ".join(f"{name} {statistics.median(seconds):.2f}" for name, seconds in steps.items())
-    machine = f"{os.cpu_count()} cores, {platform.system()} {platform.release()}, {before} before it began"
+    machine = f"{os.cpu_count()} cores, {platform.system()} {platform.release()}, {before}"
     about = f"{ROUND_TRIP * 1e3:.0f} ms round trip; {machine}"
     return (
         f"{OWN_HEADING}\n\nMedians of {runs} rolls without visitors, of an application that {application.title}; {about}."

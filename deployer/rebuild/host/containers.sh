@@ -3,7 +3,7 @@
 #
 # The containers of the project as a roll sees them, and what is done to them.
 
-pulsed=0 listed_at=0
+pulsed=0 listed_at=-100
 
 pulse() { # in every loop that waits: once a second the lease is renewed, and the client told, or found to be gone
     uptime
@@ -55,7 +55,10 @@ note() { # FILE TEXT, which is written whole or not at all; false with $trouble
 
 list_containers() { # of the project: SERVICE ID NAME STATE, a line each, in $work/listed; false with $trouble
     if listed_ahead; then return 0; fi
+    uptime
+    listed_at=$up
     say_containers >"$work/listed" 2>"$work/said" && return 0
+    listed_at=-100
     trouble="Docker does not list its containers: $(head -n 1 "$work/said")"
     return 1
 }
@@ -63,6 +66,11 @@ list_containers() { # of the project: SERVICE ID NAME STATE, a line each, in $wo
 say_containers() {
     quiet_docker ps --all --no-trunc --filter "label=com.docker.compose.project=$project" --filter label=com.docker.compose.oneoff=False \
         --format '{{.Label "com.docker.compose.service"}} {{.ID}} {{.Names}} {{.State}}'
+}
+
+list_lately() { # the same, unless it was done within a second
+    uptime
+    [ $((up - listed_at)) -le 1 ] || list_containers
 }
 
 list_ahead() { # for whoever lists them next, within a second
@@ -131,6 +139,7 @@ start_again() { # IDS: of those that ran and were stopped, such as by a reboot w
 remove() { # IDS: each gets its own stop signal and its own time to end (docker stop), then goes; false with $trouble
     [ "$*" ] || return 0
     renew
+    listed_at=-100
     at_length quiet_docker stop "$@" >/dev/null 2>&1
     renew
     quiet_docker rm "$@" >/dev/null 2>&1 && return 0

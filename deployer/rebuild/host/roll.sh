@@ -83,7 +83,7 @@ point_to_old() { # a container that starts joins the service's name at once, so 
 
 start_batch() { # as many new containers as go at once, and all new ones ready; false with $trouble
     renew
-    list_containers || return 1
+    list_lately || return 1
     while IFS=' ' read -r rolled _ batch _ _ wanted _; do
         survey "$rolled" "$roll/old.$rolled"
         [ "$out_count" -lt "$wanted" ] || continue
