@@ -220,9 +220,9 @@ def test_traefik_that_cannot_be_asked(project: Project) -> None:
 def test_requests_under_way_end_well(project: Project) -> None:
     """A slow answer that has begun before the cut-over is given to its end, by an app that dies at once on SIGTERM."""
     project.prepare()
-    with Visitors(f"{project.url}slow/3", visitors=6) as visitors:
+    with Visitors(f"{project.url}slow/2", visitors=6) as visitors:
         time.sleep(1)
-        project.roll("app:2", Rolled(settle=0, drain=6))
+        project.roll("app:2", Rolled(settle=0, drain=5))
     assert visitors.failures == []
     consistent(project, ["2"])
 

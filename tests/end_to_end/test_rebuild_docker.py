@@ -85,7 +85,7 @@ def test_nobody_notices_a_roll(blog: Blog) -> None:
         for behaviour in ("warming", ""):
             version = f"under load {behaviour}".strip()
             commit = blog.commit(version, {"behaviour": behaviour})
-            answer = blog.deploy("--drain", "5", "--settle", "1")
+            answer = blog.deploy("--drain", "4", "--settle", "1")
             assert (answer["status"], answer["commit"]) == ("deployed", commit)
     blog.steady("under load")
     before = blog.containers()
@@ -132,7 +132,7 @@ class Bad:
 
 BAD = {
     "crashes": Bad(("blog-blog-", "cannot open the database"), {"behaviour": "crashing"}),
-    "never answers well": Bad(("not ready within 8 s", "500"), {"behaviour": "unwell"}, 8),
+    "never answers well": Bad(("not ready within 3 s", "500"), {"behaviour": "unwell"}, 3),
     "never healthy": Bad(("within 3 s", "health check"), {"behaviour": "unwell", "base": "app:checked"}, 3),
     "dies soon": Bad(("the new container blog-blog-", "state "), {"behaviour": "fading"}, rebuild={"settle": 3}),
     "healthy, then dies": Bad(
