@@ -60,7 +60,11 @@ def test_compose_project_runs_in_an_external_network(engine: Engine, tmp_path: P
     engine.compose(tmp_path, "--project-name=site", "up", "--detach")
     assert engine.containers("label=com.docker.compose.service=blog") == ["site-blog-1", "site-blog-2"]
     for name in ("blog", "site-blog-2"):
-        assert engine.docker("exec", "site-client-1", "wget", "-q", "-O-", f"http://{name}/") == "1"
+        asking = ("exec", "site-client-1", "wget", "-q", "-O-", f"http://{name}/")
+        deadline = time.monotonic() + 60
+        while not (answer := engine.docker(*asking, check=False)) and time.monotonic() < deadline:
+            time.sleep(0.1)  # it has started, and listens soon
+        assert answer == "1"
 
 
 def test_restart_is_a_reboot(engine: Engine) -> None:
