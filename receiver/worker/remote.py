@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import contextlib
 import os
 import re
@@ -14,7 +13,7 @@ from urllib.parse import urlsplit
 from deployer.child import Ended, run_child
 from deployer.secret import Secret
 from receiver.errors import ReceiverError
-from receiver.remote import RemoteTrouble, git_variables, shown
+from receiver.remote import RemoteTrouble, git_variables, server_of, shown
 from receiver.worker.isolation import MARK
 
 __all__ = ["GitFailed", "Remote", "git", "github_site"]
@@ -22,6 +21,9 @@ __all__ = ["GitFailed", "Remote", "git", "github_site"]
 ASK_SECONDS = 60.0
 FETCH_SECONDS = 1_800.0
 _PEELED = "^{}"
+_VARIABLE = "RECEIVER_TOKEN"
+# In the environment, because everybody on the machine may see arguments; printf is part of the shell.
+_HELPER = f"""!printf 'password=%s\\n' "${_VARIABLE}"; :"""
 _LINE = re.compile(r"([0-9a-f]{40}|[0-9a-f]{64})\t(\S+)")
 # Hooks and settings of a repository are somebody else's programs.
 _SAFE = ("core.hooksPath=/dev/null", "core.fsmonitor=false", "gc.autoDetach=false", "advice.detachedHead=false")
@@ -67,18 +69,21 @@ class Remote:
     def variables(self) -> Iterator[dict[str, str]]:
         """The environment of a git that may talk to it. Raises what ``token`` raises."""
         with git_variables(self.key) as found:
-            yield found | self._authorization()
+            # Or a repository could have another one of this machine as its submodule.
+            protocols = {"GIT_ALLOW_PROTOCOL": "git:http:https:ssh"} if server_of(self.url) else {}
+            yield found | protocols | self._authorization()
 
     def _authorization(self) -> dict[str, str]:
         if not self.url.lower().startswith(f"{self.site}/") or not (token := self.token()):
             return {}
-        # In the environment, because everybody on the machine may see arguments. Git sends it to this site only.
-        login = base64.b64encode(f"x-access-token:{token.reveal()}".encode()).decode()
-        return {
-            "GIT_CONFIG_COUNT": "1",
-            "GIT_CONFIG_KEY_0": f"http.{self.site}/.extraHeader",
-            "GIT_CONFIG_VALUE_0": f"Authorization: Basic {login}",
-        }
+        # A helper, because git asks one for each server anew: a header that it is told to send, it sends after a redirect
+        # to another server, too. The empty one is for helpers of this machine, which would store the token.
+        settings = (("helper", ""), ("helper", _HELPER), ("username", "x-access-token"))
+        found = {"GIT_CONFIG_COUNT": str(len(settings)), _VARIABLE: token.reveal()}
+        for number, (name, value) in enumerate(settings):
+            found[f"GIT_CONFIG_KEY_{number}"] = f"credential.{self.site}.{name}"
+            found[f"GIT_CONFIG_VALUE_{number}"] = value
+        return found
 
     def resolve(self, ref: str) -> str:
         """The commit that ``ref`` (a full name) points at now; empty: it is not there. Raises RemoteTrouble, GitFailed."""

@@ -131,7 +131,8 @@ class Repository:
 
     def _locally(self, *arguments: str) -> None:
         with git_variables(Secret("")) as variables:
-            self._must(arguments, variables, LOCAL_SECONDS)
+            # Where git-lfs is set up for the whole machine, it would fetch files here, without the credential.
+            self._must(arguments, variables | {"GIT_LFS_SKIP_SMUDGE": "1"}, LOCAL_SECONDS)
 
     def _remotely(self, *arguments: str) -> None:
         with self._remote.variables() as variables:

@@ -29,10 +29,11 @@ def processes_that_show(text: str) -> list[str]:
 
 
 class GitServer:
-    """Serves the repositories in ``folder`` over HTTP on loopback to whoever gives ``password``.
+    """Serves the repositories in ``folder`` over HTTP on loopback to whoever gives ``password``; empty: to everybody.
 
     While it answers, it looks for the password in every command line of this machine: ``shown`` is what it found.
-    ``objects`` are the contents that Git LFS asks for, by their hash.
+    ``objects`` are the contents that Git LFS asks for, by their hash. ``given`` is what each request had as its
+    authorization; ``elsewhere`` is the server that requests are sent on to, if any.
     """
 
     def __init__(self, folder: Path, password: str) -> None:
@@ -40,6 +41,8 @@ class GitServer:
         self.password = password
         self.shown: list[str] = []
         self.asked: list[str] = []
+        self.given: list[str] = []
+        self.elsewhere = ""
         self.users: set[str] = set()
         self.objects: dict[str, bytes] = {}
         handler = type("Handler", (_Handler,), {"owner": self})
@@ -70,15 +73,18 @@ class _Handler(BaseHTTPRequestHandler):
         """Say nothing."""
 
     def _answer(self, body: bytes) -> None:
+        self.owner.given.append(self.headers.get("Authorization", ""))
         given = base64.b64decode(self.headers.get("Authorization", "").removeprefix("Basic ")).decode()
         user, _, password = given.partition(":")
-        if password != self.owner.password:
+        if self.owner.password and password != self.owner.password:
             self._send(401, {"WWW-Authenticate": 'Basic realm="git"'}, b"no")
             return
         self.owner.users.add(user)
         self.owner.asked.append(self.path)
-        self.owner.shown += processes_that_show(password)
-        if self.path.endswith("/info/lfs/objects/batch"):
+        self.owner.shown += processes_that_show(self.owner.password) if self.owner.password else []
+        if self.owner.elsewhere:
+            self._send(301, {"Location": f"http://{self.owner.elsewhere}{self.path}"}, b"")
+        elif self.path.endswith("/info/lfs/objects/batch"):
             self._lfs(json.loads(body))
         elif self.path.startswith("/objects/"):
             self._send(200, {}, self.owner.objects[self.path.rpartition("/")[2]])

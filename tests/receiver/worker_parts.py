@@ -70,7 +70,8 @@ class Origin:
 class World:
     """A receiver's folder with one app, ``blog``, whose site is the folder ``public`` of its repository.
 
-    ``top``, ``app`` and ``rest`` are lines for receiver.toml, ``site`` for the table ``static``.
+    ``top``, ``app`` and ``rest`` are lines for receiver.toml, ``site`` for the table ``static``; ``clone_url`` is where the
+    repository is, its path if empty.
     """
 
     folder: Path
@@ -80,6 +81,7 @@ class World:
     rest: str = ""
     site: str = ""
     database_url: str = ""
+    clone_url: str = ""
     environment: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -111,7 +113,7 @@ class World:
         self.file.write_text(
             f'state_dir = "state"\n{database}{self.top}\n[apps.blog]\nrepository = "octo/blog"\nconfig = "blog.toml"\n'
             f'refs = ["refs/heads/**", "refs/tags/**"]\nsecrets = [{{ file = "secret" }}]\n'
-            f'clone_url = "{self.origin.url}"\n{self.app}\n{self.rest}\n'
+            f'clone_url = "{self.clone_url or self.origin.url}"\n{self.app}\n{self.rest}\n'
         )
 
     def ask(self, ref: str = MAIN, app: str = "blog", **more: object) -> int:
@@ -173,10 +175,12 @@ class World:
 
 
 class WorkerProcess:
-    """``receiver worker``; use it as a context, which starts and ends it."""
+    """``receiver worker``; use it as a context, which starts and ends it. ``program`` is a module that is one."""
 
-    def __init__(self, world: World, name: str = "worker") -> None:
+    def __init__(self, world: World, name: str = "worker", *, program: str = "receiver") -> None:
         self.world = world
+        self._program = program
+        self.variables: dict[str, str] = {}
         self.log_file = world.folder / f"{name}.log"
         self.process: subprocess.Popen[bytes] | None = None
 
@@ -193,14 +197,14 @@ class WorkerProcess:
 
     def __enter__(self) -> Self:
         before = len(self.log) if self.log_file.exists() else 0
-        command = [sys.executable, "-m", "receiver", "worker", "--config", str(self.world.file)]
+        command = [sys.executable, "-m", self._program, "worker", "--config", str(self.world.file)]
         with self.log_file.open("ab") as log:
             self.process = subprocess.Popen(
                 command,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                env={**os.environ, **self.world.environment},
+                env={**os.environ, **self.world.environment, **self.variables},
                 start_new_session=True,
             )
         wait_for(lambda: "waits for jobs" in self.log[before:] or self.process.poll() is not None, "its start")  # type: ignore[union-attr]
