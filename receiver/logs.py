@@ -41,28 +41,44 @@ class LogWriter:
         self._size = os.fstat(self._file).st_size
         # What was killed while it wrote may have left half a line.
         self._torn = self._size > 0
+        self._untold = 0
         self.lost = 0
         """How many lines could not be kept."""
 
     def write(self, kind: str, text: str, **more: object) -> None:
         """Append one line. Never raises OSError."""
-        line = msgspec.json.encode({"at": round(time.time(), 3), "kind": kind, "text": text[:LARGEST_LINE], **more})
-        data = (b"\n" if self._torn else b"") + line + b"\n"
-        if self._size + len(data) > LARGEST_LOG and kind != "end":
+        data = _line(kind, text, **more)
+        fits = self._size + len(data) <= LARGEST_LOG or kind == "end"
+        if not (fits and self._tell_gap() and self._append(data)):
             self.lost += 1
-            return
+            self._untold += 1
+
+    def _tell_gap(self) -> bool:
+        """Where lines are missing, say so. Returns whether nothing is left to be said."""
+        missing = f"{self._untold} lines are missing here: there was no room for them"
+        if self._untold and self._append(_line("warning", missing)):
+            self._untold = 0
+        return not self._untold
+
+    def _append(self, data: bytes) -> bool:
+        """Returns whether all of it is written."""
+        data = b"\n" + data if self._torn else data
         try:
             written = os.write(self._file, data)
         except OSError:
-            self.lost += 1
-            return
+            return False
         self._size += written
         self._torn = written < len(data)
-        self.lost += self._torn
+        return not self._torn
 
     def close(self) -> None:
-        """Give the file back."""
+        """Say what is missing, if there is room by now, and give the file back."""
+        self._tell_gap()
         os.close(self._file)
+
+
+def _line(kind: str, text: str, **more: object) -> bytes:
+    return msgspec.json.encode({"at": round(time.time(), 3), "kind": kind, "text": text[:LARGEST_LINE], **more}) + b"\n"
 
 
 @dataclass(frozen=True, slots=True)

@@ -100,6 +100,12 @@ class GitHub:
             self._status(number, {"state": state})
         return int(number)
 
+    def take(self, asked: Asked, handler: http.server.BaseHTTPRequestHandler) -> bool:
+        """A rule for another server: answer there what is about Deployments."""
+        if "/deployments" not in asked.path:
+            return False
+        return answer(handler, 201 if asked.method == "POST" else 200, self._answer(asked))
+
     def _handle(self, handler: http.server.BaseHTTPRequestHandler) -> None:
         body = handler.rfile.read(int(handler.headers.get("Content-Length") or 0))
         path, _, query = handler.path.partition("?")

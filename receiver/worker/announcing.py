@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import msgspec
@@ -17,6 +18,7 @@ from receiver.errors import ReceiverError
 from receiver.github import GitHubApi, State, deployment_page, status_context, subject
 from receiver.rules import retry_after
 from receiver.store import Job, Status
+from receiver.worker.display import JobLog
 from receiver.worker.verdict import Verdict
 
 __all__ = ["Announcer"]
@@ -27,16 +29,16 @@ _INTERRUPTED = 130
 
 
 class Announcer:
-    """A commit status and a Deployment record for one job. ``warn`` gets what GitHub did not take.
+    """A commit status and a Deployment record for one job. ``log`` gets what GitHub did not take.
 
     To be used in a process of one thread, which is forked; nothing here waits or raises.
     """
 
-    def __init__(self, config: ReceiverConfig, job: Job, api: GitHubApi | None, warn: Callable[[str], None]) -> None:
+    def __init__(self, config: ReceiverConfig, job: Job, api: GitHubApi | None, log: JobLog) -> None:
         self._config = config
         self._job = job
         self._api = api if config.github.records else None
-        self._warn = warn
+        self._log = log
         self._pipe = -1
 
     def begin(self, commit: str) -> None:
@@ -47,7 +49,7 @@ class Announcer:
         try:
             process = os.fork()
         except OSError as error:
-            self._warn(f"GitHub is not told: {error.strerror}")
+            self._log.warning(f"GitHub is not told: {error.strerror}")
             return
         if process == 0:
             self._be_messenger(self._api, commit, reading)
@@ -78,8 +80,17 @@ class Announcer:
             # Neither the worker's lock nor the pipe of the verdict: nobody is to wait for us.
             os.closerange(3, reading)
             os.closerange(reading + 1, os.sysconf("SC_OPEN_MAX"))
+            self._log.reopen()
+            self._wait_for_turn()
             self._deliver(api, commit, reading)
         leave(0)
+
+    def _wait_for_turn(self) -> None:
+        """Let the messenger of the app's job before end: that one was interrupted must not be the last that GitHub hears."""
+        with contextlib.suppress(OSError):
+            folder = self._config.state / "announcing"
+            folder.mkdir(mode=0o700, exist_ok=True)
+            fcntl.flock(os.open(folder / self._job.app, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600), fcntl.LOCK_EX)
 
     def _deliver(self, api: GitHubApi, commit: str, reading: int) -> None:
         config, job = self._config, self._job
@@ -100,14 +111,14 @@ class Announcer:
         verdict = msgspec.json.decode(line, type=Verdict) if line else None
         tell(*_state(verdict, job))
         if record is not None and (trouble := record.end(*_outcome(verdict))):
-            self._warn(trouble)
+            self._log.warning(trouble)
 
     def _begun(self, api: GitHubApi, commit: str) -> DeploymentRecord | None:
         config, job = self._config, self._job
         try:
             token = api.token(config.apps[job.app].repository)
         except ReceiverError as error:
-            self._warn(f"GitHub: {error.message}")
+            self._log.warning(f"GitHub: {error.message}")
             return None
         record = DeploymentRecord(subject(config, job.app, commit, job.id, token))
         record.begin()
@@ -118,7 +129,7 @@ class Announcer:
         try:
             yield
         except ReceiverError as error:
-            self._warn(f"GitHub: {error.message}")
+            self._log.warning(f"GitHub: {error.message}")
 
 
 def _facts(verdict: Verdict) -> str:

@@ -43,15 +43,21 @@ class JobLog:
         self.notes: list[str] = []
         self.steps: list[tuple[str, float]] = []
         """Those that are not the engine's."""
+        self._place = (folder, job)
+        self._writer: LogWriter | None = None
+        self.reopen()
+
+    def reopen(self) -> None:
+        """Open the log anew, where a forked process has closed what it had open."""
         try:
-            self._writer: LogWriter | None = LogWriter(folder, job)
+            self._writer = LogWriter(*self._place)
         except OSError:
             self._writer = None
 
     def write(self, kind: str, text: str, **more: object) -> None:
         """One line."""
-        if self._writer is not None:
-            with self._lock:
+        with self._lock:
+            if self._writer is not None:
                 self._writer.write(kind, self.hide(visible(text)), **more)
 
     @contextlib.contextmanager
@@ -103,4 +109,11 @@ class JobLog:
             self.write("error", line)
 
     def close(self) -> None:
-        """Nothing to leave: every line is already written."""
+        """Nothing to leave: every line is already written. The job may go on to say something."""
+
+    def finish(self) -> None:
+        """Nothing more will be said."""
+        with self._lock:
+            if self._writer is not None:
+                self._writer.close()
+                self._writer = None

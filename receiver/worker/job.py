@@ -112,7 +112,7 @@ class _Attempt:
         self._log = log
         self.commit = ""
         self._api = connect(work.config, work.secrets)
-        self.announcer = Announcer(work.config, work.job, self._api, log.warning)
+        self.announcer = Announcer(work.config, work.job, self._api, log)
 
     def perform(self) -> Verdict:
         self._prepare_process()

@@ -136,9 +136,9 @@ class RunningJobs:
             with contextlib.suppress(KeyError):
                 self._selector.unregister(descriptor)
         child.close()
-        each.log.close()
         if not each.lost:
             self._hand_over(each, child.verdict)
+        each.log.finish()
         return True
 
     def _hand_over(self, each: Running, verdict: Verdict | None) -> None:
@@ -169,4 +169,6 @@ def mark_of(job: Job) -> str:
 def _be_job(work: Work, hide: Callable[[str], str]) -> Verdict:
     log = JobLog(work.config.log_folder, work.job.id, hide)
     log.write("attempt", f"attempt {work.job.attempt} by {work.job.owner}")
-    return carry_out(work, log)
+    verdict = carry_out(work, log)
+    log.finish()
+    return verdict
