@@ -13,7 +13,7 @@ from receiver.store.rows import Status
 from receiver.store.schema import apps, deliveries, facts, heads, jobs, workers
 from receiver.store.upserting import upsert
 
-__all__ = ["forget_old", "forget_workers", "remember", "see_worker"]
+__all__ = ["forget_old", "forget_workers", "is_steady", "remember", "see_worker"]
 
 BATCH = 500
 _DAY = 86_400
@@ -39,17 +39,27 @@ def forget_workers(database: Database, dead: Collection[str]) -> None:
         connection.execute(delete(workers).where(workers.c.owner.in_(sorted(dead))))
 
 
-def forget_old(database: Database, days: int) -> int:
-    """Delete what is older than ``days``, in small transactions. Returns how many rows went. Raises StoreUnavailable.
+def is_steady(database: Database) -> bool:
+    """Whether the last look at the clock was less than two days ago. Remembers this one. Raises StoreUnavailable.
 
-    A clock that jumps must not cost the history: nothing is deleted unless the last look was less than two days ago.
+    A clock that jumps must not cost the history: nothing old is deleted by one that has just come from somewhere else.
     """
     with database.writing() as connection:
         now = database.now(connection)
         last = float(fact(connection, _LAST) or 0)
         upsert(connection, facts, ["name"], {"name": _LAST, "value": str(now)})
-    if not 0 <= now - last <= 2 * _DAY:
+    return 0 <= now - last <= 2 * _DAY
+
+
+def forget_old(database: Database, days: int) -> int:
+    """Delete what is older than ``days``, in small transactions. Returns how many rows went. Raises StoreUnavailable.
+
+    Nothing is deleted by a clock that is not steady.
+    """
+    if not is_steady(database):
         return 0
+    with database.reading() as connection:
+        now = database.now(connection)
     gone = 0
     for statement in _old(now - days * _DAY):
         while True:

@@ -11,7 +11,7 @@ from receiver.config import ReceiverConfig, Secrets
 from receiver.errors import ReceiverError
 from receiver.logs import remove_old_logs
 from receiver.store import Database
-from receiver.store.upkeep import forget_old
+from receiver.store.upkeep import forget_old, is_steady
 
 __all__ = ["ERRANDS", "Errand", "make_up", "tidy"]
 
@@ -23,6 +23,8 @@ def tidy(config: ReceiverConfig, _secrets: Secrets) -> None:
     """Forget what is older than the configuration keeps."""
     kept = config.retention
     database = Database.open(config.database_url)
+    if not is_steady(database):
+        return
     rows = forget_old(database, kept.deliveries_days)
     files = remove_old_logs(config.log_folder, kept.logs_days, time.time())
     if rows or files:
