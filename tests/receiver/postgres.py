@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pwd
 import shutil
+import signal
 import subprocess
 import tempfile
 import time
@@ -62,7 +63,8 @@ class PostgreSQL:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._process.terminate()
+        # The fast end, which does not wait until all clients have left.
+        self._process.send_signal(signal.SIGINT)
         self._process.wait(60)
         shutil.rmtree(self._folder)
 
