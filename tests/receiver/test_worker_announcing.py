@@ -6,6 +6,7 @@ import http.server
 import os
 import signal
 import threading
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -92,9 +93,16 @@ def test_a_failure_is_told_with_its_reason(stage: Stage) -> None:
 
 
 def test_a_job_whose_process_was_killed_is_told_in_order(stage: Stage) -> None:
-    """Its first attempt was interrupted, and what GitHub knows in the end is how the second one has ended."""
+    """However slowly GitHub hears of the first attempt, what it knows in the end is how the second one has ended."""
     (stage.world.folder / "wait").touch()
     commit = stage.world.origin.commit({"version": "killed"})
+    slow_once = iter([2.0])
+
+    def slowly(asked: Asked, handler: http.server.BaseHTTPRequestHandler) -> bool:
+        time.sleep(next(slow_once, 0))
+        return stage.records.take(asked, handler)
+
+    stage.hub.rule = slowly
     number = stage.world.ask()
     wait_for(lambda: "step build" in stage.world.log(number), "the build")
     for child in stage.worker.children():

@@ -82,21 +82,19 @@ def test_the_newest_commit_is_live_in_any_order(world: World, receiver: Receiver
     assert builds(world).count(commits["C"]) == len(deploys(world, commits["C"])) == 1
 
 
-@pytest.mark.parametrize("order", list(itertools.permutations("ABC")), ids="".join)
-def test_pushes_while_a_deploy_runs_end_with_the_newest(
-    world: World, receiver: Receiver, order: tuple[str, ...]
-) -> None:
+@pytest.mark.parametrize("order", ["ABC", "CAB"], ids="".join)
+def test_pushes_while_a_deploy_runs_end_with_the_newest(world: World, receiver: Receiver, order: str) -> None:
     """The same while an older commit is still being built: that one ends first, then the newest is deployed."""
     (world.folder / "wait").touch()
     running = world.origin.commit({"version": "running"})
     assert receiver.deliver(push(after=running)).status == 202
     wait_for(lambda: running in builds(world), "the build")
-    commits = {name: world.origin.commit({"version": f"{name} after {''.join(order)}"}) for name in "ABC"}
+    commits = {name: world.origin.commit({"version": f"{name} after {order}"}) for name in "ABC"}
     for name in order:
         assert receiver.deliver(push(after=commits[name])).status == 202
     (world.folder / "wait").unlink()
     world.quiet()
-    assert world.served == f"C after {''.join(order)}"
+    assert world.served == f"C after {order}"
     built = builds(world)
     assert [built.count(commits[name]) for name in "ABC"] == [0, 0, 1] and built.count(running) == 1
 
