@@ -1,7 +1,7 @@
 """A worker that stops itself (SIGSTOP) at one place of one job, once, so that a test can kill exactly there.
 
-``STEPPING_PLACE`` names the place, ``STEPPING_MARK`` is the file that then holds the number of the process that has stopped.
-It is the real worker: nothing but the pause is added.
+The file ``armed`` in the folder ``STEPPING`` names the place; once there, it is gone, and the file ``stopped`` has the
+number of the process that has stopped. It is the real worker: nothing but the pause is added.
 """
 
 from __future__ import annotations
@@ -30,12 +30,13 @@ PLACES = ("claimed", "attempt", *(f"step {name}" for name in STEPS), "verdict", 
 
 
 def _pause(place: str) -> None:
-    mark = Path(_MARK)
-    if place == _PLACE and not mark.exists():
-        draft = mark.with_suffix(".new")
-        draft.write_text(str(os.getpid()))
-        draft.rename(mark)
-        os.kill(os.getpid(), signal.SIGSTOP)
+    armed, draft = _FOLDER / "armed", _FOLDER / "stopped.new"
+    if not place or not armed.exists() or armed.read_text() != place:
+        return
+    armed.unlink()
+    draft.write_text(str(os.getpid()))
+    draft.rename(_FOLDER / "stopped")
+    os.kill(os.getpid(), signal.SIGSTOP)
 
 
 def _around(owner: Any, name: str, before: Callable[..., str], after: Callable[..., str]) -> None:
@@ -57,7 +58,7 @@ def _nowhere(*_: object) -> str:
 
 
 if __name__ == "__main__":
-    _PLACE, _MARK = os.environ.pop("STEPPING_PLACE"), os.environ.pop("STEPPING_MARK")
+    _FOLDER = Path(os.environ.pop("STEPPING"))
     _around(jobs.RunningJobs, "start", lambda *_: "claimed", _nowhere)
     _around(jobs, "_be_job", _nowhere, lambda *_: "verdict")
     _around(JobLog, "write", _nowhere, lambda _log, kind, *_: kind if kind == "attempt" else "")
