@@ -74,7 +74,8 @@ def _pieces(url: str, failure: str) -> Iterator[bytes]:
         begin = partial(session.get, url, headers=_HEADERS, timeout=REQUEST_SECONDS, allow_redirects=False, stream=True)
         with within(CALL_SECONDS, begin) as response:
             if response.status_code != 200:
-                raise GitHubTrouble(f"{failure}: its place answers {response.status_code}")
+                kind = GitHubUnavailable if response.status_code >= 500 else GitHubTrouble
+                raise kind(f"{failure}: its place answers {response.status_code}")
             while piece := response.raw.read1(PIECE, decode_content=False):
                 yield piece
                 if time.monotonic() > deadline:

@@ -14,6 +14,7 @@ import pytest
 
 from receiver.alarm import knock
 from receiver.store import Job, Status
+from tests.github import answer
 from tests.receiver.hub import TOKEN, Hub, Storage
 from tests.receiver.program import Receiver, free_port
 from tests.receiver.worker_parts import World, wait_for
@@ -213,7 +214,7 @@ def test_an_archive_that_does_not_arrive_is_fetched_again(stage: Stage) -> None:
     """While its place answers nothing, the job waits and tries again; the old release serves."""
     text = stage.live()
     commit = stage.world.origin.commit({"version": "later"})
-    stage.hub.storage.rule = lambda _asked, handler: handler.connection.close() or True
+    stage.hub.storage.rule = lambda _asked, handler: answer(handler, 503, {})
     fate = stage.deliver(stage.run(commit, zipped({"index.html": "later"})), commit)
     number = int(str(fate["job"]))
     wait_for(lambda: "tries again in 10 s" in stage.world.log(number), "the first attempt's end")
