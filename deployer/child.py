@@ -13,6 +13,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from deployer.interrupts import postponed
+
 __all__ = ["Ended", "run_child", "without_secrets"]
 
 LAST_LINES = 10
@@ -62,7 +64,31 @@ def run_child(
     """
     deadline = None if timeout is None else time.monotonic() + timeout
     last: deque[str] = deque(maxlen=LAST_LINES)
-    with subprocess.Popen(
+    process: subprocess.Popen[bytes] | None = None
+    try:
+        with postponed():
+            process = _start(arguments, directory, environment)
+        assert process.stdout is not None
+        for line in _lines(process.stdout.fileno(), deadline):
+            last.append(line)
+            on_line(line)
+        status = process.wait(None if deadline is None else max(0, deadline - time.monotonic()))
+    except (TimeoutError, subprocess.TimeoutExpired):
+        assert process is not None
+        _end(process, stop)
+        return Ended(None, tuple(last))
+    except BaseException:
+        if process is not None:
+            _end(process, stop)
+        raise
+    finally:
+        if process is not None:
+            _close(process)
+    return Ended(status, tuple(last))
+
+
+def _start(arguments: Sequence[str], directory: Path, environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
         arguments,
         cwd=directory,
         env=dict(environment),
@@ -70,20 +96,14 @@ def run_child(
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         start_new_session=True,
-    ) as process:
-        try:
-            assert process.stdout is not None
-            for line in _lines(process.stdout.fileno(), deadline):
-                last.append(line)
-                on_line(line)
-            status = process.wait(None if deadline is None else max(0, deadline - time.monotonic()))
-        except (TimeoutError, subprocess.TimeoutExpired):
-            _end(process, stop)
-            return Ended(None, tuple(last))
-        except BaseException:
-            _end(process, stop)
-            raise
-    return Ended(status, tuple(last))
+    )
+
+
+def _close(process: subprocess.Popen[bytes]) -> None:
+    """Give its pipe back, and do not leave a zombie."""
+    assert process.stdout is not None
+    process.stdout.close()
+    process.wait()
 
 
 def _lines(descriptor: int, deadline: float | None) -> Iterator[str]:

@@ -4,10 +4,30 @@ from __future__ import annotations
 
 import contextlib
 import signal
+import threading
 from collections.abc import Iterator
 from types import FrameType
 
-__all__ = ["Interrupts"]
+__all__ = ["Interrupts", "postponed"]
+
+_BOTH = (signal.SIGINT, signal.SIGTERM)
+
+
+@contextlib.contextmanager
+def postponed() -> Iterator[None]:
+    """A signal waits until the end of the block, and is delivered there: for what must not be begun and forgotten."""
+    if threading.current_thread() is not threading.main_thread():
+        yield  # the others get no signals
+        return
+    arrived: list[int] = []
+    before = {number: signal.signal(number, lambda number, _frame: arrived.append(number)) for number in _BOTH}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        for late in arrived:
+            signal.raise_signal(late)
 
 
 class Interrupts:
@@ -24,12 +44,12 @@ class Interrupts:
 
     def install(self) -> None:
         """Take over both signals; only the main thread may."""
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in _BOTH:
             signal.signal(number, self._arrived)
 
     def ignore(self) -> None:
         """Nothing is left to interrupt. Python itself would die of a signal that comes while it ends."""
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in _BOTH:
             signal.signal(number, signal.SIG_IGN)
 
     @contextlib.contextmanager

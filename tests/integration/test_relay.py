@@ -13,7 +13,7 @@ import pytest
 from tests.relay import Relay, Traffic
 
 RTT = 0.05
-SLACK = 0.1  # this machine may be busy; the lower bounds are what the benchmarks rely on
+SLACK = 0.5  # this machine may be busy; the lower bounds are what the benchmarks rely on
 
 
 @contextlib.contextmanager

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import os
+import signal
+import subprocess
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
+from pytest_mock import MockerFixture
 
 from deployer.child import run_child, without_secrets
+from deployer.interrupts import Interrupts
 from tests.end_to_end.site import wait_until
 
 HERE = dict(os.environ)
@@ -32,6 +37,27 @@ def test_lines_of_both_streams_in_order(tmp_path: Path) -> None:
     """Also the one that has no end, and bytes that are not UTF-8; carriage returns at an end go."""
     command = r"echo one; echo two >&2; printf 'th\377ree\r\n\nend'"
     assert lines_of(command, tmp_path) == ["one", "two", "th\ufffdree", "", "end"]
+
+
+def test_a_signal_while_it_is_started_ends_it(tmp_path: Path, mocker: MockerFixture) -> None:
+    """The command may run before we know its number: the signal waits for that, and then ends the whole group."""
+    before = signal.getsignal(signal.SIGTERM)
+    Interrupts().install()
+    started: list[subprocess.Popen[bytes]] = []
+
+    def start(*arguments: Any, **options: Any) -> subprocess.Popen[bytes]:
+        started.append(begin(*arguments, **options))
+        os.kill(os.getpid(), signal.SIGTERM)
+        return started[0]
+
+    begin = subprocess.Popen
+    mocker.patch("deployer.child.subprocess.Popen", side_effect=start)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            lines_of("sleep 300 & sleep 300", tmp_path)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert wait_until(lambda: gone(started[0].pid), 30)
 
 
 def test_an_endless_line_is_cut(tmp_path: Path) -> None:
