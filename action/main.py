@@ -16,13 +16,15 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import NoReturn
 
 ROOT = Path(__file__).resolve().parent.parent
 LOCK = ROOT / "requirements" / "action.txt"
 MOST_PIPS = 4
+# What every step imports. Python would compile it then, one module after the other; so it is done while a pip still waits.
+_IMPORTED = ("click", "cryptography", "fabric", "invoke", "msgspec", "nacl", "paramiko", "yaml")
 _PLACES = """INDEX_URL EXTRA_INDEX_URL FIND_LINKS NO_INDEX TRUSTED_HOST CERT CLIENT_CERT PROXY TIMEOUT DEFAULT_TIMEOUT
 RETRIES CONFIG_FILE KEYRING_PROVIDER""".split()
 # What a caller's configuration file may say otherwise, which would break this: a variable beats it.
@@ -66,7 +68,7 @@ def install(folder: str, environment: Mapping[str, str]) -> list[str]:
         lock.write_text(text, "utf-8")
         packages.append(target)
         commands.append([*command, f"--target={target}", f"--requirement={lock}"])
-    if said := run_all(commands, pip_variables(environment)):
+    if said := run_all(commands, pip_variables(environment), lambda number: compile_packages(packages[number])):
         print(said, end="")
         refuse(why(environment))
     return packages
@@ -79,10 +81,18 @@ def shares(lock: str, number: int) -> list[str]:
     return ["".join(packages[first:last]) for first, last in itertools.pairwise(bounds)]
 
 
-def run_all(commands: Sequence[list[str]], variables: Mapping[str, str]) -> str:
+def compile_packages(folder: str) -> None:
+    """Compile what every step imports, as far as it is in ``folder``."""
+    for package in (Path(folder, name) for name in _IMPORTED):
+        if package.is_dir():
+            compileall.compile_dir(package, quiet=2)
+
+
+def run_all(commands: Sequence[list[str]], variables: Mapping[str, str], after: Callable[[int], None]) -> str:
     """Run them at the same time; what the first one that fails says, made harmless: it is none of the runner's.
 
-    Their end is the end of all: also when one fails, or somebody interrupts.
+    ``after`` gets the number of each that has ended well. Their end is the end of all: also when one fails, or somebody
+    interrupts.
     """
     with contextlib.ExitStack() as stack:
         children = []
@@ -101,12 +111,12 @@ def run_all(commands: Sequence[list[str]], variables: Mapping[str, str]) -> str:
             children.append(child)
         # They wait for the network; meanwhile, what will be imported is compiled.
         compileall.compile_dir(str(ROOT / "deployer"), quiet=2)
-        for child in children:
+        for number, child in enumerate(children):
             said, _ = child.communicate()
             if child.returncode != 0:
-                return (
-                    (said or f"pip ended with status {child.returncode}\n").replace("##[", "## [").replace("::", ": :")
-                )
+                said = said or f"pip ended with status {child.returncode}\n"
+                return said.replace("##[", "## [").replace("::", ": :")
+            after(number)
     return ""
 
 

@@ -54,6 +54,7 @@ class Deliveries:
 
     def run(self, url: str, *, seconds: int, connections: int, threads: int = 2) -> Rate:
         """Deliver for so long, each connection one after the other."""
+        threads = min(threads, connections)
         command: Sequence[str] = [
             "wrk", "--threads", str(threads), "--connections", str(connections), "--duration", f"{seconds}s",
             "--timeout", "30s", "--script", str(SCRIPT), url, "--", *map(str, self._files), str(threads),

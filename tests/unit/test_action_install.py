@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import pytest
 
-from action.main import LOCK, shares
+from action.main import LOCK, compile_packages, shares
 
 
 @pytest.mark.parametrize("number", [1, 2, 3, 4])
@@ -20,3 +21,12 @@ def test_every_package_is_in_one_share_with_its_hashes(number: int) -> None:
     assert max(counts) - min(counts) <= 1
     assert all(re.match(r"[a-z0-9-]+==", part) for part in parts)
     assert all(part.rstrip().splitlines()[-1].startswith("    ") for part in parts)
+
+
+def test_what_every_step_imports_is_compiled_and_nothing_else(tmp_path: Path) -> None:
+    """The rest may never be imported, and a package that is in another share is no error."""
+    for name in ("fabric", "github"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "it.py").write_text("x = 1\n", "utf-8")
+    compile_packages(str(tmp_path))
+    assert [file.parent.parent.name for file in tmp_path.rglob("*.pyc")] == ["fabric"]
