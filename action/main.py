@@ -12,11 +12,12 @@ import contextlib
 import itertools
 import os
 import re
+import signal
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NoReturn
 
@@ -97,17 +98,9 @@ def run_all(commands: Sequence[list[str]], variables: Mapping[str, str], after: 
     with contextlib.ExitStack() as stack:
         children = []
         for command in commands:
-            child = stack.enter_context(
-                subprocess.Popen(
-                    command,
-                    env=dict(variables),
-                    stdin=subprocess.DEVNULL,
-                    stdout=subprocess.PIPE,
-                    stderr=subprocess.STDOUT,
-                    text=True,
-                )
-            )
-            stack.callback(child.kill)
+            with uninterrupted():
+                child = stack.enter_context(start(command, variables))
+                stack.callback(child.kill)
             children.append(child)
         # They wait for the network; meanwhile, what will be imported is compiled.
         compileall.compile_dir(str(ROOT / "deployer"), quiet=2)
@@ -118,6 +111,31 @@ def run_all(commands: Sequence[list[str]], variables: Mapping[str, str], after: 
                 return said.replace("##[", "## [").replace("::", ": :")
             after(number)
     return ""
+
+
+def start(command: list[str], variables: Mapping[str, str]) -> subprocess.Popen[str]:
+    """Start a program whose output we read."""
+    return subprocess.Popen(
+        command,
+        env=dict(variables),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+@contextlib.contextmanager
+def uninterrupted() -> Iterator[None]:
+    """An interrupt waits until the end of the block: nobody could end a process whose number is not known yet."""
+    arrived: list[int] = []
+    before = signal.signal(signal.SIGINT, lambda number, _frame: arrived.append(number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+        for number in arrived:
+            signal.raise_signal(number)
 
 
 def pip_variables(environment: Mapping[str, str]) -> dict[str, str]:

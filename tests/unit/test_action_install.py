@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import re
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
+from pytest_mock import MockerFixture
 
+from action import main
 from action.main import LOCK, compile_packages, shares
 
 
@@ -30,3 +37,19 @@ def test_what_every_step_imports_is_compiled_and_nothing_else(tmp_path: Path) ->
         (tmp_path / name / "it.py").write_text("x = 1\n", "utf-8")
     compile_packages(str(tmp_path))
     assert [file.parent.parent.name for file in tmp_path.rglob("*.pyc")] == ["fabric"]
+
+
+def test_an_interrupt_while_a_pip_is_started_ends_it(mocker: MockerFixture) -> None:
+    """It may run before its number is known: the interrupt waits for that, and nothing stays behind."""
+    begin, started = main.start, []
+
+    def start(command: list[str], variables: Mapping[str, str]) -> subprocess.Popen[str]:
+        started.append(begin(command, variables))
+        os.kill(os.getpid(), signal.SIGINT)
+        return started[-1]
+
+    mocker.patch("action.main.start", side_effect=start)
+    sleep = [sys.executable, "-c", "import time; time.sleep(300)"]
+    with pytest.raises(KeyboardInterrupt):
+        main.run_all([sleep, sleep], dict(os.environ), lambda _number: None)
+    assert len(started) == 1 and started[0].returncode == -signal.SIGKILL
