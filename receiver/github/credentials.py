@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Protocol
 
 import msgspec
 
@@ -21,16 +22,16 @@ APP_TOKEN_SECONDS = 240
 """The App's own lasts five minutes."""
 
 
-class Credentials:
+class Credentials(Protocol):
     """What asks GitHub in a repository's name, and with which token."""
 
     def caller(self, repository: str) -> Caller:
         """For requests about that repository. Raises GitHubTrouble."""
-        raise NotImplementedError
+        ...
 
     def token(self, repository: str) -> Secret:
         """The token of :meth:`caller`. Raises GitHubTrouble."""
-        raise NotImplementedError
+        ...
 
     def app(self) -> Caller | None:
         """For requests about the App itself; None: there is none. Raises GitHubTrouble."""

@@ -12,6 +12,7 @@ import http.server
 import json
 import re
 import threading
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -73,7 +74,7 @@ class _Quiet(http.server.ThreadingHTTPServer):
         """Who does not wait for the end of an answer is nobody's mistake."""
 
 
-class _Server:
+class _Server(ABC):
     """An HTTP server on loopback that gives every request to ``_handle``."""
 
     def __enter__(self) -> Any:
@@ -113,8 +114,9 @@ class _Server:
         with contextlib.suppress(OSError):
             self._handle(asked, handler)
 
+    @abstractmethod
     def _handle(self, asked: Asked, handler: http.server.BaseHTTPRequestHandler) -> None:
-        raise NotImplementedError
+        """Answer one request."""
 
 
 @dataclass

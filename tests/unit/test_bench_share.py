@@ -8,9 +8,8 @@ import sys
 import time
 from pathlib import Path
 
-import pytest
-
 from bench.share import can_share, share
+from tests.conftest import need
 
 
 def older(root: Path) -> Path:
@@ -56,8 +55,7 @@ def test_a_machine_without_groups_says_so(tmp_path: Path) -> None:
 
 def test_a_process_in_a_group_is_as_slow_as_was_asked() -> None:
     """Half a second of work takes more than a second with 40 %."""
-    if not can_share():
-        pytest.skip("needs a machine whose control groups may be written to")
+    need("control groups", "to give a process a share of a processor", present=can_share())
     work = "import time\nwhile time.process_time() < 0.5: pass"
     began = time.monotonic()
     with share("test", 40) as words:
