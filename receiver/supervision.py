@@ -11,6 +11,8 @@ import time
 from collections.abc import Mapping, Sequence
 from types import FrameType
 
+from receiver.reaping import reap_strangers
+
 __all__ = ["supervise"]
 
 SHORTEST_PAUSE, LONGEST_PAUSE = 0.5, 30.0
@@ -77,7 +79,8 @@ def supervise(programs: Mapping[str, Sequence[str]]) -> int:
             if number in (*_STOP, *_PASS_ON):
                 for child in children:
                     child.send(signal.SIGHUP if number in _PASS_ON else signal.SIGTERM)
-        _reap_strangers({child.process.pid for child in children if child.process})
+        if os.getpid() == 1:
+            reap_strangers({child.process.pid for child in children if child.process})
     return 0
 
 
@@ -85,17 +88,3 @@ def _sleep(descriptor: int, seconds: float) -> None:
     """Until a signal arrives; the pipe makes sure that none is missed between looking and sleeping."""
     if select.select([descriptor], [], [], seconds)[0]:
         os.read(descriptor, 4096)
-
-
-def _reap_strangers(own: set[int]) -> None:
-    """End what others have left behind; our own programs are waited for by their :class:`_Program`."""
-    if os.getpid() != 1:
-        return
-    while True:
-        try:
-            found = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
-        except ChildProcessError:
-            return
-        if found is None or found.si_pid in own:
-            return
-        os.waitpid(found.si_pid, 0)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import shutil
 import socket
 import subprocess
@@ -15,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from demo.docker.engines import borrowed_engine
+from demo.git import git
 from demo.telling import Unexpected
 from tests.docker import Docker
 from tests.engine import Engine
@@ -108,17 +108,6 @@ def staged(folder: Path) -> Iterator[Stage]:
             stage = Stage(author, server, docker, engine, sshd, port, api_port)
             _bring_up(stage)
             yield stage
-
-
-def git(folder: Path, *arguments: str) -> str:
-    """Run git without the person's own configuration. Raises Unexpected with its words."""
-    identity = {f"GIT_{role}_{part}": "demo" for role in ("AUTHOR", "COMMITTER") for part in ("NAME", "EMAIL")}
-    environment = os.environ | identity | {"GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_NOSYSTEM": "1"}
-    command = ["git", "-C", str(folder), *arguments]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-    if done.returncode != 0:
-        raise Unexpected(f"git {arguments[0]}: {done.stderr.strip()}")
-    return done.stdout.strip()
 
 
 def _lay_out(author: Path, server: Path, port: int, api_port: int) -> None:

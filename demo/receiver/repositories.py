@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
+from demo.git import git
 from demo.site import write_site
-from demo.telling import Unexpected
 
-__all__ = ["Author", "Commit", "git"]
+__all__ = ["Author", "Commit"]
 
 SITE_MAKEFILE = """\
 build:
@@ -72,14 +70,3 @@ class Author:
         name, tree, time = git(self.folder, "log", "-1", "--format=%H %T %cI").split()
         files = git(self.folder, "diff-tree", "--root", "--no-commit-id", "--name-only", "-r", "HEAD").splitlines()
         return Commit(name, tree, time, message, tuple(files[:20]))
-
-
-def git(folder: Path, *arguments: str) -> str:
-    """What git says there. Raises Unexpected."""
-    identity = {f"GIT_{role}_{part}": "demo" for role in ("AUTHOR", "COMMITTER") for part in ("NAME", "EMAIL")}
-    environment = os.environ | identity | {"GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_NOSYSTEM": "1"}
-    command = ["git", "-C", str(folder), *arguments]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-    if done.returncode != 0:
-        raise Unexpected(f"git {arguments[0]}: {done.stderr.strip()}")
-    return done.stdout.strip()

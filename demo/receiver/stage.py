@@ -8,8 +8,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from demo.git import git
 from demo.receiver.process import free_port
-from demo.receiver.repositories import Author, git
+from demo.receiver.repositories import Author
 from demo.site import front_page_says
 from receiver.secrets import hash_password, new_webhook_secret
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import os
 import selectors
 import sys
 import time
@@ -14,6 +13,7 @@ from functools import partial
 from receiver.alarm import Alarm
 from receiver.config import ReceiverConfig, Secrets
 from receiver.errors import ReceiverError
+from receiver.reaping import reap_strangers
 from receiver.reporting import hide
 from receiver.store import Status
 from receiver.worker.children import Child, fork
@@ -105,7 +105,7 @@ class Worker:
             again.append(self._send_out())
         if self._queue.retry_at and (self._more or self._queue.held):
             again.append(self._queue.retry_at)
-        self._reap_strangers()
+        reap_strangers({child.process for child in self._errands.values()} | self._jobs.processes)
         return min(again)
 
     def _take_new_configuration(self) -> None:
@@ -224,18 +224,6 @@ class Worker:
             else:
                 again = min(again, child.watch())
         return again
-
-    def _reap_strangers(self) -> None:
-        """What jobs have left behind and what has ended meanwhile; our own are waited for by who looks after them."""
-        own = {child.process for child in self._errands.values()} | self._jobs.processes
-        while True:
-            try:
-                found = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
-            except ChildProcessError:
-                return
-            if found is None or found.si_pid in own:
-                return
-            os.waitpid(found.si_pid, 0)
 
 
 def _say(line: str) -> None:

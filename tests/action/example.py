@@ -13,7 +13,8 @@ from typing import Any
 
 import pytest
 
-from demo.docker.stage import EXAMPLE, IMAGES, PROJECT, Stage, git, staged
+from demo.docker.stage import EXAMPLE, IMAGES, PROJECT, Stage, staged
+from demo.git import git
 from tests.action.workspace import Workspace
 from tests.conftest import need
 from tests.end_to_end.site import wait_until

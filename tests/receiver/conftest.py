@@ -7,7 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from receiver.github import GitHubApi
 from receiver.store import Database
+from tests.receiver.hub import Hub, Storage
+from tests.receiver.hub_settings import connected, secrets, settings
 from tests.receiver.postgres import PostgreSQL
 
 
@@ -29,3 +32,16 @@ def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Databas
         found = Database.open(server.url)
     yield found
     found.close()
+
+
+@pytest.fixture
+def hub() -> Iterator[Hub]:
+    """GitHub on loopback, with a place for archives."""
+    with Storage() as storage, Hub(storage) as memory:
+        yield memory
+
+
+@pytest.fixture
+def api(hub: Hub) -> GitHubApi:
+    """Our access to it, by a token."""
+    return connected(settings(hub.url), secrets())

@@ -8,7 +8,6 @@ import os
 import resource
 import stat
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +16,7 @@ import pytest
 from receiver.config import Artifact
 from receiver.github import GitHubApi, GitHubTrouble, GitHubUnavailable, NoSuchRun, download
 from tests.github import Asked, Rule, answer
-from tests.receiver.hub import COMMIT, TOKEN, Hub, Storage
-from tests.receiver.hub_settings import connected, secrets, settings
+from tests.receiver.hub import COMMIT, TOKEN, Hub
 
 REPOSITORY = "octocat/example"
 SITE = Artifact(workflow="build.yml", name="site")
@@ -26,17 +24,6 @@ ARCHIVE = b"an archive" * 20_000
 LARGEST = 1 << 20
 SECRETS = (TOKEN, "TheAddressIsASecret")
 Handler = http.server.BaseHTTPRequestHandler
-
-
-@pytest.fixture
-def hub() -> Iterator[Hub]:
-    with Storage() as storage, Hub(storage) as memory:
-        yield memory
-
-
-@pytest.fixture
-def api(hub: Hub) -> GitHubApi:
-    return connected(settings(hub.url), secrets())
 
 
 def fetch(api: GitHubApi, to: Path, run_id: int = 0, largest: int = LARGEST) -> int:

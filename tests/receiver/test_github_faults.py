@@ -8,30 +8,18 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from receiver.github import GitHubApi, GitHubTrouble, GitHubUnavailable, calls
 from tests.github import Asked, answer, free_port
-from tests.receiver.hub import APP_TOKEN, COMMIT, TOKEN, Hub, Storage
+from tests.receiver.hub import APP_TOKEN, COMMIT, TOKEN, Hub
 from tests.receiver.hub_settings import ADDRESS, app_key, connected, secrets, settings
 
 REPOSITORY = "octocat/example"
 NOT_SET = "the status of 7f247f9b8a3d is not set: "
 Handler = http.server.BaseHTTPRequestHandler
-
-
-@pytest.fixture
-def hub() -> Iterator[Hub]:
-    with Storage() as storage, Hub(storage) as memory:
-        yield memory
-
-
-@pytest.fixture
-def api(hub: Hub) -> GitHubApi:
-    return connected(settings(hub.url), secrets())
 
 
 def trouble(api: GitHubApi) -> GitHubTrouble:
