@@ -1,8 +1,8 @@
 """The composite action's program: install what the lock file pins into a folder of its own, then run the step.
 
-Only the standard library is imported before that. Packages are wheels whose hashes are checked; nothing is built,
-nothing is looked for in the workspace, and of the caller's settings for pip only those count that say where packages
-come from and how to get there.
+Before that, nothing is imported but the standard library and what of ours needs no more. Packages are wheels whose hashes
+are checked; nothing is built, nothing is looked for in the workspace, and of the caller's settings for pip only those
+count that say where packages come from and how to get there.
 """
 
 from __future__ import annotations
@@ -12,12 +12,11 @@ import contextlib
 import itertools
 import os
 import re
-import signal
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import NoReturn
 
@@ -35,6 +34,7 @@ _PLAIN = {"PIP_REQUIRE_VIRTUALENV": "0", "PIP_USER": "0", "PIP_DISABLE_PIP_VERSI
 def main() -> None:
     """Install, then run; ends with the step's exit code."""
     began = time.monotonic()
+    sys.path.append(str(ROOT))  # behind the standard library
     try:
         folder = tempfile.mkdtemp(prefix="deployer-", dir=os.environ.get("RUNNER_TEMP") or None)
         packages = install(folder, os.environ)
@@ -43,8 +43,8 @@ def main() -> None:
     except OSError as error:
         refuse(f"the action cannot be installed: {error}")
     print(f"install: the action's packages, hashes checked ({time.monotonic() - began:.2f} s)", flush=True)
-    # Behind the standard library, and the packages before the checkout: no file beside action.yml is in the way of one.
-    sys.path += [*packages, str(ROOT)]
+    # The packages before the checkout: no file beside action.yml is in the way of one.
+    sys.path[-1:] = [*packages, str(ROOT)]
     from deployer.action import main as run
 
     run()
@@ -95,10 +95,12 @@ def run_all(commands: Sequence[list[str]], variables: Mapping[str, str], after: 
     ``after`` gets the number of each that has ended well. Their end is the end of all: also when one fails, or somebody
     interrupts.
     """
+    from deployer.interrupts import postponed
+
     with contextlib.ExitStack() as stack:
         children = []
         for command in commands:
-            with uninterrupted():
+            with postponed():
                 child = stack.enter_context(start(command, variables))
                 stack.callback(child.kill)
             children.append(child)
@@ -123,19 +125,6 @@ def start(command: list[str], variables: Mapping[str, str]) -> subprocess.Popen[
         stderr=subprocess.STDOUT,
         text=True,
     )
-
-
-@contextlib.contextmanager
-def uninterrupted() -> Iterator[None]:
-    """An interrupt waits until the end of the block: nobody could end a process whose number is not known yet."""
-    arrived: list[int] = []
-    before = signal.signal(signal.SIGINT, lambda number, _frame: arrived.append(number))
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
-        for number in arrived:
-            signal.raise_signal(number)
 
 
 def pip_variables(environment: Mapping[str, str]) -> dict[str, str]:

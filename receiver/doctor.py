@@ -23,7 +23,6 @@ from receiver.store import Database, history
 
 __all__ = ["look"]
 
-WORKER_SECONDS = 60
 LEAST_FREE = 1 << 30
 """Bytes: workspaces and logs grow."""
 
@@ -93,13 +92,13 @@ def _database(config: ReceiverConfig) -> Iterator[Finding]:
     try:
         database = Database.open(config.database_url)
         with database.reading() as connection:
-            seen, queue = history.workers_seen(connection), history.queue(connection)
+            alive, queue = history.has_worker(connection, time.time()), history.queue(connection)
             trouble = history.fact(connection, "catch_up_error")
     except ReceiverError as reason:
         yield error("database", reason.message, reason.hint or "see docs/receiver-operations.md")
         return
     yield fine("database", f"it can be written; {queue.waiting} jobs wait, {queue.running} run")
-    if any(time.time() - at < WORKER_SECONDS for at in seen.values()):
+    if alive:
         yield fine("worker", "one is running")
     else:
         yield warning("worker", "none is running: deliveries are stored, and nothing is deployed", "receiver worker")

@@ -19,6 +19,7 @@ __all__ = [
     "deliveries_of_job",
     "delivery",
     "fact",
+    "has_worker",
     "head_of",
     "heads_of",
     "job",
@@ -147,6 +148,15 @@ def queue(connection: Connection) -> Queue:
     columns = (func.count(), func.coalesce(func.min(jobs.c.created_at), 0.0))
     (running, _), (waiting, oldest) = (connection.execute(select(*columns).where(each)).one() for each in _ACTIVE)
     return Queue(waiting, running, oldest)
+
+
+WORKER_SECONDS = 60
+"""A worker that nobody has seen for this long is gone."""
+
+
+def has_worker(connection: Connection, now: float) -> bool:
+    """Whether a worker was seen lately."""
+    return any(now - at < WORKER_SECONDS for at in workers_seen(connection).values())
 
 
 def workers_seen(connection: Connection) -> dict[str, float]:

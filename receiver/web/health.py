@@ -15,8 +15,6 @@ from receiver.web.world import World, world
 
 __all__ = ["blueprint", "problems"]
 
-WORKER_SECONDS = 60
-"""A worker that nobody has seen for this long is gone."""
 QUEUE_SECONDS = 3_600
 LEAST_FREE = 64 << 20
 """Bytes."""
@@ -66,15 +64,14 @@ def health() -> tuple[Response, int]:
 
 def problems(here: World) -> list[str]:
     """What is wrong though deliveries are stored: in sentences without secrets."""
-    found = []
+    found, now = [], time.time()
     try:
         with here.database.reading() as connection:
-            seen, queue = history.workers_seen(connection), history.queue(connection)
+            alive, queue = history.has_worker(connection, now), history.queue(connection)
             trouble = history.fact(connection, "catch_up_error")
     except StoreUnavailable as error:
         return [error.message]
-    now = time.time()
-    if not any(now - at < WORKER_SECONDS for at in seen.values()):
+    if not alive:
         found.append("no worker is running: deliveries are stored, and nothing is deployed")
     if queue.waiting and now - queue.oldest > QUEUE_SECONDS:
         found.append(f"{queue.waiting} jobs wait, the oldest for {(now - queue.oldest) / 3600:.1f} hours")
