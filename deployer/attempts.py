@@ -6,12 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from deployer.errors import ConnectionLost
-from deployer.plan import Plan
+from deployer.plan import HEAVY_BYTES, Plan
 
 __all__ = ["Attempts", "figures_of"]
 
-WORTH_BYTES = 1 << 20
-"""Less than this is sent again by the next run in no time: no reason to go on."""
 MOST = 100
 
 
@@ -29,7 +27,7 @@ class Attempts:
         """One more. Raises its error where another attempt would be of no use."""
         made = figures_of(plans)
         lost = ConnectionLost(error.message, hint=error.hint)
-        if made.get("bytes_uploaded", 0) < WORTH_BYTES or self.count == MOST:
+        if made.get("bytes_uploaded", 0) < HEAVY_BYTES or self.count == MOST:
             raise lost from error
         previous = tuple(plan.previous for plan in plans)
         return Attempts(self.count + 1, lost, previous, made.get("files_uploaded", 0), self.in_all(made))

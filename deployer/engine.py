@@ -134,8 +134,10 @@ _ONE_WAY = "The release stays live. Mend it and run again, or go back by hand wi
 
 def _at_once(plan: Plan, switch: Step, session: Session, steps: Steps, watch: Watch) -> None:
     """Send everything without waiting: every round trip less counts where the work is small."""
-    flight = _Flight(plan, switch, watch)
+    flight = _Flight((*(() if plan.heavy else plan.prepare), *plan.approach), switch, watch)
     try:
+        if plan.heavy:
+            steps.perform(plan.prepare, session)
         steps.follow(flight.steps, session.stream(flight.requests()))
     except ConnectionLost as error:
         if flight.switching:
@@ -166,7 +168,7 @@ def _lost(plan: Plan, error: ConnectionLost) -> StateUnknown:
 class _Flight:
     """The requests up to the switch, sent without waiting; starts the watch when only the switch is left to send."""
 
-    plan: Plan
+    before: tuple[Step, ...]
     switch: Step
     watch: Watch
     watching: bool = False
@@ -174,10 +176,10 @@ class _Flight:
 
     @property
     def steps(self) -> tuple[Step, ...]:
-        return (*self.plan.prepare, *self.plan.approach, self.switch)
+        return (*self.before, self.switch)
 
     def requests(self) -> Iterator[Request]:
-        for step in (*self.plan.prepare, *self.plan.approach):
+        for step in self.before:
             yield from step.requests
         self.watching = True
         self.watch.start()

@@ -10,7 +10,22 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
-__all__ = ["Body", "Change", "Effect", "Plan", "Reply", "Request", "ServedFile", "Step", "Text", "step_name"]
+__all__ = [
+    "HEAVY_BYTES",
+    "Body",
+    "Change",
+    "Effect",
+    "Plan",
+    "Reply",
+    "Request",
+    "ServedFile",
+    "Step",
+    "Text",
+    "step_name",
+]
+
+HEAVY_BYTES = 1 << 20
+"""What is less than this is sent again in no time, should the line break."""
 
 
 class Effect(enum.Enum):
@@ -136,6 +151,8 @@ class Plan:
     follows a passed gate, ``revert`` a failed one, unless the release goes ``one_way``, which says why. The ``rest``
     behind ``confirm`` may take long, and the host does it by itself when nobody waits for it. A plan without ``switch``
     has nothing to do: ``release`` is live already, and ``confirm`` only ends a deploy that changes other hosts.
+    What a ``heavy`` plan prepares is too much to be sent twice: the switch waits until the host has said that all of it
+    is there, so that no line that breaks before can leave it unknown whether to go on.
     ``figures`` are numbers of the result (``files_total`` and so on).
     """
 
@@ -152,6 +169,7 @@ class Plan:
     served: tuple[ServedFile, ...] = ()
     figures: Mapping[str, int] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
+    heavy: bool = False
     patient: bool = False
     one_way: str = ""
 

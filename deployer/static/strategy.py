@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 
 from deployer.config import Config
-from deployer.plan import Plan, Reply, Request, ServedFile, Step
+from deployer.plan import HEAVY_BYTES, Plan, Reply, Request, ServedFile, Step
 from deployer.ports import Answer, Reporter
 from deployer.release import ReleaseName, new_name, short
 from deployer.static import requests
@@ -181,6 +181,7 @@ class StaticStrategy:
             changes=changes.listing,
             served=self._served(changes),
             figures=totals,
+            heavy=sum(entry.size for entry in changes.sent.values()) >= HEAVY_BYTES,
             warnings=(*healed, *warnings(facts, target), *self._left_out),
         )
 

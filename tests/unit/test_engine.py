@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 
 import pytest
@@ -13,7 +13,7 @@ import pytest
 from deployer.engine import Steps, carry_out
 from deployer.errors import ConnectionLost, DeployerError, DeployFailed, GateFailed, PreparationLost, StateUnknown
 from deployer.interrupts import Interrupts
-from deployer.plan import Effect, Plan, Request, Step
+from deployer.plan import Effect, Plan, Reply, Request, Step
 from tests.fakes import Behaviour, FakeClock, FakeSession, FakeWatch, RecordedReports, held
 
 NEW, OLD = "20261122T190300Z-7f247f9.c0ffee", "20261121T190300Z-aaaaaaa.beef"
@@ -121,6 +121,30 @@ def test_a_failure_before_the_switch_is_told_as_it_is(verb: str, error: Deployer
     assert (caught.value.exit_code, caught.value.message) == (1, error.message)
     assert isinstance(caught.value, PreparationLost) == isinstance(error, ConnectionLost)
     assert deploy.events == WAY_UP[: WAY_UP.index(verb) + 1]
+
+
+class DeafSession(FakeSession):
+    """Everything that it is sent at once leaves this end, and the line breaks before an answer comes."""
+
+    def stream(self, requests: Iterable[Request]) -> Iterator[Reply]:
+        self.events.extend(request.verb for request in requests)
+        raise ConnectionLost("gone")
+
+
+def test_the_switch_waits_until_much_has_arrived() -> None:
+    """A break while the last megabytes are on the way is no break during the switch: another attempt may go on."""
+    session = DeafSession()
+    steps = Steps(RecordedReports(), FakeClock())
+    with pytest.raises(PreparationLost):
+        carry_out(
+            replace(PLAN, heavy=True),
+            session,
+            steps,
+            gate=None,
+            watch=FakeWatch(session.events),
+            uninterrupted=lambda: held(session.events),
+        )
+    assert session.events == WAY_UP[:3]
 
 
 def test_a_connection_lost_at_the_switch_is_an_unknown_state() -> None:
