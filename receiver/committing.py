@@ -7,27 +7,18 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass
 
 from receiver.errors import ReceiverError, StoreUnavailable
 from receiver.store import Database
 from receiver.store.counters import add
-from receiver.store.intake import Arrival, Fate, record
+from receiver.store.intake import Arrival, Recorded, record
 
-__all__ = ["Committer", "Stored"]
+__all__ = ["Committer"]
 
 LARGEST_BATCH = 64
 LONGEST_QUEUE = 2_000
 """More than can be stored within GitHub's ten seconds: whoever comes later is told at once to come again."""
 _STOP = None
-
-
-@dataclass(frozen=True, slots=True)
-class Stored:
-    """A delivery that is on disk: its row and what became of it for each app."""
-
-    row: int
-    fates: tuple[Fate, ...]
 
 
 class Committer:
@@ -36,13 +27,13 @@ class Committer:
     def __init__(self, database: Database, notify: Callable[[], None] = lambda: None) -> None:
         self._database = database
         self._notify = notify
-        self._waiting: queue.Queue[tuple[Arrival, Future[Stored]] | None] = queue.Queue(LONGEST_QUEUE)
+        self._waiting: queue.Queue[tuple[Arrival, Future[Recorded]] | None] = queue.Queue(LONGEST_QUEUE)
         self._thread = threading.Thread(target=self._work, name="committer", daemon=True)
         self._thread.start()
 
-    def store(self, arrival: Arrival, timeout: float) -> Stored:
+    def store(self, arrival: Arrival, timeout: float) -> Recorded:
         """Return when the delivery is durable. Raises StoreUnavailable: then it may not be."""
-        answer: Future[Stored] = Future()
+        answer: Future[Recorded] = Future()
         try:
             self._waiting.put_nowait((arrival, answer))
             return answer.result(timeout)
@@ -65,7 +56,7 @@ class Committer:
                 for entry in batch:
                     self._commit_alone(entry, error, len(batch))
 
-    def _next_batch(self) -> list[tuple[Arrival, Future[Stored]]] | None:
+    def _next_batch(self) -> list[tuple[Arrival, Future[Recorded]]] | None:
         first = self._waiting.get()
         if first is _STOP:
             return None
@@ -81,7 +72,7 @@ class Committer:
             batch.append(following)
         return batch
 
-    def _commit_alone(self, entry: tuple[Arrival, Future[Stored]], error: ReceiverError, size: int) -> None:
+    def _commit_alone(self, entry: tuple[Arrival, Future[Recorded]], error: ReceiverError, size: int) -> None:
         try:
             if size == 1:
                 raise error
@@ -89,9 +80,9 @@ class Committer:
         except ReceiverError as reason:
             entry[1].set_exception(reason)
 
-    def _commit(self, batch: list[tuple[Arrival, Future[Stored]]]) -> None:
+    def _commit(self, batch: list[tuple[Arrival, Future[Recorded]]]) -> None:
         with self._database.writing() as connection:
-            stored = [Stored(*record(connection, arrival)) for arrival, _ in batch]
+            stored = record(connection, [arrival for arrival, _ in batch])
             add(connection, Counter(_counted(batch, stored)))
         if any(fate.verdict == "queued" for each in stored for fate in each.fates):
             self._notify()
@@ -100,7 +91,7 @@ class Committer:
 
 
 def _counted(
-    batch: Sequence[tuple[Arrival, Future[Stored]]], stored: Sequence[Stored]
+    batch: Sequence[tuple[Arrival, Future[Recorded]]], stored: Sequence[Recorded]
 ) -> Iterator[tuple[str, str, str]]:
     for (arrival, _), each in zip(batch, stored, strict=True):
         verdicts = [fate.verdict for fate in each.fates] or ["ignored"]

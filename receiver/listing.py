@@ -12,8 +12,8 @@ from receiver.alarm import knock
 from receiver.config import ReceiverConfig
 from receiver.errors import InvalidConfig
 from receiver.store import Database, Delivery, Source, history
-from receiver.store.intake import Request
 from receiver.store.jobs import request
+from receiver.store.queueing import Request
 
 __all__ = ["list_deliveries", "replay"]
 

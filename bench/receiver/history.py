@@ -93,7 +93,7 @@ def _measured(database: Database, count: int) -> dict[str, Callable[[], object]]
             f"new-{at[0]}", f"{at[0] + 10**12:064x}", event, time.time(), (("blog", Wanted(event.ref, event.commit)),)
         )
         with database.writing() as connection:
-            record(connection, arrival)
+            record(connection, [arrival])
 
     return {
         "newest deliveries": reading(history.deliveries_before, None, 50),

@@ -12,8 +12,8 @@ from receiver.github import GitHubApi, GitHubUnavailable, is_at
 from receiver.remote import RemoteSilent, list_refs, server_of
 from receiver.store import Database, Source
 from receiver.store.history import heads_of, jobs_before
-from receiver.store.intake import Request
 from receiver.store.jobs import request
+from receiver.store.queueing import Request
 
 __all__ = ["Servers", "compare_heads"]
 

@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, case, or_, select, text
+from sqlalchemy import Column, Connection, bindparam, select
 
 from receiver.hooks import Event, Ignored, Wanted
+from receiver.store.queueing import Key, Request, enqueue, enqueue_all
 from receiver.store.rows import Source, Status
 from receiver.store.schema import deliveries, fates, heads, jobs
 from receiver.store.upserting import Insert, insert_into, replacing
 
-__all__ = ["RETRY_SECONDS", "Arrival", "Fate", "Request", "enqueue", "record"]
+__all__ = ["RETRY_SECONDS", "Arrival", "Fate", "Recorded", "record"]
 
 RETRY_SECONDS = 60
 """How long after a failure the same delivery may ask for another try."""
-_WAITING = text("status = 'waiting'")
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,40 +43,78 @@ class Fate:
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
-    """A job that somebody wants; see :class:`receiver.store.Job` for its fields."""
+class Recorded:
+    """A delivery in the tables: its row, and what became of it for each app."""
 
-    app: str
-    ref: str
-    source: Source
-    kind: str = "deploy"
-    hint: str = ""
-    run_id: int = 0
-    forced: bool = False
-    target: str = ""
-    requested_by: str = ""
+    row: int
+    fates: tuple[Fate, ...]
 
 
-def record(connection: Connection, arrival: Arrival) -> tuple[int, tuple[Fate, ...]]:
-    """Store one delivery, and a job for each app that wants it. Returns the delivery's row and the apps' fates.
+@dataclass(frozen=True, slots=True)
+class _Earlier:
+    """What became of the newest earlier delivery that is the same, for one app."""
+
+    delivery: int
+    verdict: str
+    reason: str
+    job: int
+
+
+def record(connection: Connection, arrivals: Sequence[Arrival]) -> list[Recorded]:
+    """Store deliveries, and a job for each app that wants one: as if one came after the other, but in few statements.
 
     The same delivery is one with the same id *or* body, for each app by itself: a body that somebody else has signed for
     another app, or sends again under a new id or as another event, neither hides the real one nor deploys again.
     """
-    row, is_new = _delivery(connection, arrival)
-    found = tuple(_fate(connection, row, arrival, app, verdict, is_new=is_new) for app, verdict in arrival.verdicts)
-    for fate in found:
-        connection.execute(_storing_fate(connection.dialect.name), _values(row, fate))
-    return row, found
+    return [recorded for group in _distinct(arrivals) for recorded in _record(connection, group)]
 
 
-def _values(row: int, fate: Fate) -> dict[str, object]:
-    return {"delivery": row, "app": fate.app, "verdict": fate.verdict, "reason": fate.reason, "job": fate.job}
+def _distinct(arrivals: Sequence[Arrival]) -> Iterator[Sequence[Arrival]]:
+    """Parts in which no delivery is the same as another: only the next part can see what this one has stored."""
+    group: list[Arrival] = []
+    seen: set[str] = set()
+    for arrival in arrivals:
+        if not seen.isdisjoint((arrival.guid, arrival.digest)):
+            yield group
+            group, seen = [], set()
+        group.append(arrival)
+        seen |= {arrival.guid, arrival.digest}
+    yield group
 
 
-def _delivery(connection: Connection, arrival: Arrival) -> tuple[int, bool]:
+def _record(connection: Connection, arrivals: Sequence[Arrival]) -> list[Recorded]:
+    rows = _store_deliveries(connection, arrivals)
+    earlier = _earlier(connection, arrivals, rows)
+    new = [
+        (_request(app, verdict, arrival), arrival.received_at)
+        for arrival in arrivals
+        for app, verdict in arrival.verdicts
+        if isinstance(verdict, Wanted) and (arrival.guid, app) not in earlier
+    ]
+    queued = enqueue_all(connection, new)
+    recorded = []
+    for arrival in arrivals:
+        found = (
+            _fate(connection, arrival, app, verdict, earlier.get((arrival.guid, app)), queued)
+            for app, verdict in arrival.verdicts
+        )
+        recorded.append(Recorded(rows[arrival.guid].id, tuple(found)))
+    fates = [_fate_values(each.row, fate) for each in recorded for fate in each.fates]
+    if fates:
+        connection.execute(_storing_fate(connection.dialect.name), fates)
+    return recorded
+
+
+def _store_deliveries(connection: Connection, arrivals: Sequence[Arrival]) -> dict[str, Any]:
+    """The rows, by their delivery's id; ``repeats`` is 0 for a new one."""
+    connection.execute(_storing_delivery(connection.dialect.name), [_delivery_values(arrival) for arrival in arrivals])
+    found = connection.execute(_finding_deliveries(), {"guids": [arrival.guid for arrival in arrivals]})
+    return {row.guid: row for row in found}
+
+
+def _delivery_values(arrival: Arrival) -> dict[str, object]:
     event = arrival.event
-    values = {
+    return {
         "guid": arrival.guid,
         "digest": arrival.digest,
         "event": event.name,
@@ -87,15 +126,67 @@ def _delivery(connection: Connection, arrival: Arrival) -> tuple[int, bool]:
         "received_at": arrival.received_at,
         "repeats": 0,
     }
-    row, repeats = connection.execute(_storing_delivery(connection.dialect.name), values).one()
-    return row, repeats == 0
 
 
 @cache
-def _storing_delivery(dialect: str) -> Any:
+def _storing_delivery(dialect: str) -> Insert:
     insert = insert_into(dialect, deliveries)
-    again = insert.on_conflict_do_update(index_elements=["guid"], set_={"repeats": deliveries.c.repeats + 1})
-    return again.returning(deliveries.c.id, deliveries.c.repeats)
+    return insert.on_conflict_do_update(index_elements=["guid"], set_={"repeats": deliveries.c.repeats + 1})
+
+
+@cache
+def _finding_deliveries() -> Any:
+    columns = (deliveries.c.id, deliveries.c.guid, deliveries.c.repeats)
+    return select(*columns).where(deliveries.c.guid.in_(bindparam("guids", expanding=True)))
+
+
+def _earlier(
+    connection: Connection, arrivals: Sequence[Arrival], rows: Mapping[str, Any]
+) -> dict[tuple[str, str], _Earlier]:
+    """By a delivery's id and an app."""
+    digests = {arrival.digest: arrival.guid for arrival in arrivals}
+    repeated = {row.id: row.guid for row in rows.values() if row.repeats}
+    found: dict[tuple[str, str], _Earlier] = {}
+    for column, guids in (deliveries.c.digest, digests), (deliveries.c.id, repeated):
+        rows_found = connection.execute(_finding_earlier(column), {"keys": list(guids)}) if guids else ()
+        for key, app, *facts in rows_found:
+            one, other = _Earlier(*facts), found.get((guids[key], app))
+            found[guids[key], app] = other if other and other.delivery > one.delivery else one
+    return found
+
+
+@cache
+def _finding_earlier(column: Column[Any]) -> Any:
+    return (
+        select(column, fates.c.app, fates.c.delivery, fates.c.verdict, fates.c.reason, fates.c.job)
+        .join(deliveries, deliveries.c.id == fates.c.delivery)
+        .where(column.in_(bindparam("keys", expanding=True)), fates.c.verdict != "ignored")
+    )
+
+
+def _fate(
+    connection: Connection,
+    arrival: Arrival,
+    app: str,
+    verdict: Wanted | Ignored,
+    earlier: _Earlier | None,
+    queued: Mapping[Key, int],
+) -> Fate:
+    if isinstance(verdict, Ignored):
+        if earlier:
+            return Fate(app, earlier.verdict, earlier.reason, earlier.job)
+        return Fate(app, "ignored", verdict.reason, 0)
+    request = _request(app, verdict, arrival)
+    if earlier is None:
+        return Fate(app, "queued", "", queued[request.key])
+    if _has_failed(connection, app, verdict.ref, arrival.received_at):
+        job = enqueue(connection, request, arrival.received_at)
+        return Fate(app, "queued", "delivered again after its deploy failed", job)
+    return Fate(app, "repeated", "delivered before; only a failed deploy is tried again", earlier.job)
+
+
+def _fate_values(row: int, fate: Fate) -> dict[str, object]:
+    return {"delivery": row, "app": fate.app, "verdict": fate.verdict, "reason": fate.reason, "job": fate.job}
 
 
 @cache
@@ -103,46 +194,8 @@ def _storing_fate(dialect: str) -> Insert:
     return replacing(dialect, fates, ["delivery", "app"])
 
 
-def _fate(
-    connection: Connection, row: int, arrival: Arrival, app: str, verdict: Wanted | Ignored, *, is_new: bool
-) -> Fate:
-    earlier = _earlier(connection, row, arrival.digest, app, is_new=is_new)
-    if isinstance(verdict, Ignored):
-        return Fate(app, *earlier) if earlier else Fate(app, "ignored", verdict.reason, 0)
-    source = Source(arrival.event.name)
-    if earlier is None:
-        job = enqueue(connection, _request(app, verdict, source), arrival.received_at)
-        return Fate(app, "queued", "", job)
-    if _has_failed(connection, app, verdict.ref, arrival.received_at):
-        job = enqueue(connection, _request(app, verdict, source), arrival.received_at)
-        return Fate(app, "queued", "delivered again after its deploy failed", job)
-    return Fate(app, "repeated", "delivered before; only a failed deploy is tried again", earlier[2])
-
-
-def _request(app: str, wanted: Wanted, source: Source) -> Request:
-    return Request(app, wanted.ref, source, hint=wanted.commit, run_id=wanted.run_id)
-
-
-def _earlier(connection: Connection, row: int, digest: str, app: str, *, is_new: bool) -> tuple[str, str, int] | None:
-    values = {"digest": digest, "app": app} | ({} if is_new else {"row": row})
-    found = connection.execute(_finding_earlier(by_row=not is_new), values).first()
-    return (found.verdict, found.reason, found.job) if found else None
-
-
-@cache
-def _finding_earlier(*, by_row: bool) -> Any:
-    same = deliveries.c.digest == bindparam("digest")
-    return (
-        select(fates.c.verdict, fates.c.reason, fates.c.job)
-        .join(deliveries, deliveries.c.id == fates.c.delivery)
-        .where(
-            or_(deliveries.c.id == bindparam("row"), same) if by_row else same,
-            fates.c.app == bindparam("app"),
-            fates.c.verdict != "ignored",
-        )
-        .order_by(fates.c.delivery.desc())
-        .limit(1)
-    )
+def _request(app: str, wanted: Wanted, arrival: Arrival) -> Request:
+    return Request(app, wanted.ref, Source(arrival.event.name), hint=wanted.commit, run_id=wanted.run_id)
 
 
 def _has_failed(connection: Connection, app: str, ref: str, now: float) -> bool:
@@ -158,59 +211,3 @@ def _has_failed(connection: Connection, app: str, ref: str, now: float) -> bool:
         jobs.c.app == app, jobs.c.ref == ref, jobs.c.status.in_([Status.WAITING.value, Status.RUNNING.value])
     )
     return connection.execute(active.limit(1)).first() is None
-
-
-def enqueue(connection: Connection, request: Request, now: float) -> int:
-    """Store a job, or give the one that waits for the same app and ref what is newer. Returns its id."""
-    found = connection.execute(_storing_job(connection.dialect.name), _job_values(request, now))
-    return int(found.scalar_one())
-
-
-@cache
-def _storing_job(dialect: str) -> Any:
-    insert = insert_into(dialect, jobs)
-    new = insert.excluded
-    newer = new.run_id >= jobs.c.run_id
-    merged = insert.on_conflict_do_update(
-        index_elements=["app", "kind", "ref"],
-        index_where=_WAITING,
-        set_={
-            # Runs are numbered in the order in which they began; everything else is only a hint.
-            "hint": case((newer, new.hint), else_=jobs.c.hint),
-            "run_id": case((newer, new.run_id), else_=jobs.c.run_id),
-            "source": new.source,
-            "forced": or_(jobs.c.forced, new.forced),
-            "target": new.target,
-            "requested_by": new.requested_by,
-            "due_at": new.due_at,
-        },
-    )
-    return merged.returning(jobs.c.id)
-
-
-def _job_values(request: Request, now: float) -> dict[str, object]:
-    return {
-        "app": request.app,
-        "kind": request.kind,
-        "ref": request.ref,
-        "hint": request.hint,
-        "source": request.source.value,
-        "forced": request.forced,
-        "run_id": request.run_id,
-        "target": request.target,
-        "requested_by": request.requested_by,
-        "status": Status.WAITING.value,
-        "created_at": now,
-        "due_at": now,
-        "started_at": 0.0,
-        "finished_at": 0.0,
-        "attempt": 0,
-        "fence": 0,
-        "owner": "",
-        "lease_until": 0.0,
-        "commit_id": "",
-        "release": "",
-        "exit_code": 0,
-        "error": "",
-        "result": "",
-    }

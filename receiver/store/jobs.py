@@ -15,7 +15,7 @@ from sqlalchemy.exc import IntegrityError
 from receiver.errors import StoreUnavailable
 from receiver.store.counters import add_deploy
 from receiver.store.database import Database
-from receiver.store.intake import Request, enqueue
+from receiver.store.queueing import Request, enqueue
 from receiver.store.rows import Job, Source, Status
 from receiver.store.schema import apps, heads, jobs
 from receiver.store.upserting import upsert

@@ -12,8 +12,8 @@ from flask import Blueprint, Response, abort, jsonify, request
 from receiver.config import App
 from receiver.logs import read_log
 from receiver.store import Job, Source, history
-from receiver.store.intake import Request
 from receiver.store.jobs import cancel
+from receiver.store.queueing import Request
 from receiver.web import views
 from receiver.web.orders import is_release, order
 from receiver.web.pages import configured_app

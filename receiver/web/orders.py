@@ -10,9 +10,9 @@ from werkzeug.wrappers import Response as AnyResponse
 from receiver import alarm
 from receiver.config import App
 from receiver.store import Source, history
-from receiver.store.intake import Request
 from receiver.store.jobs import cancel
 from receiver.store.jobs import request as request_job
+from receiver.store.queueing import Request
 from receiver.web import views
 from receiver.web.access import for_people
 from receiver.web.pages import configured_app

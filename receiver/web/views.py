@@ -27,8 +27,6 @@ __all__ = [
 ]
 
 RELEASES_SHOWN = 10
-WORKER_SECONDS = 120
-"""Without a sign of life for this long, there is no worker."""
 _LIVE = frozenset({Status.SUCCEEDED, Status.UNCHANGED})
 
 
@@ -138,8 +136,7 @@ def is_live(job: Job, live: LiveApp | None) -> bool:
 def warnings(connection: Connection, now: float) -> tuple[str, ...]:
     """What keeps deploys from happening: sentences for the head of the overview."""
     found = []
-    seen = max(history.workers_seen(connection).values(), default=0.0)
-    if now - seen > WORKER_SECONDS:
+    if not history.has_worker(connection, now):
         found.append("No worker runs: deliveries are stored and wait. Start `receiver worker`.")
     if trouble := history.fact(connection, "catch_up_error"):
         found.append(f"Catch-up does not work: {trouble}")

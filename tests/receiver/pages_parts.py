@@ -24,8 +24,9 @@ from receiver.hooks import Event, Ignored, Wanted
 from receiver.logs import LogWriter
 from receiver.secrets import hash_token
 from receiver.store import Database, Job, Source, Status, history
-from receiver.store.intake import Arrival, Request, record
+from receiver.store.intake import Arrival, record
 from receiver.store.jobs import Settled, claim, request, settle
+from receiver.store.queueing import Request
 from receiver.store.schema import apps, deliveries, fates, jobs
 from receiver.store.upkeep import see_worker
 from receiver.web import World, create_app
@@ -165,8 +166,8 @@ class Place:
         verdict = Ignored(ignored) if ignored else Wanted(ref, commit)
         arrival = Arrival(guid, f"{self._delivered:064x}", said, at or time.time(), ((app, verdict),))
         with self.database.writing() as connection:
-            _, fates = record(connection, arrival)
-        return guid, fates[0].job
+            (stored,) = record(connection, [arrival])
+        return guid, stored.fates[0].job
 
     def run(self, app: str = "blog") -> Job:
         """Take the app's waiting job, as a worker does."""

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from receiver.store import Job, Source, Status
-from receiver.store.intake import Request
 from receiver.store.jobs import request
+from receiver.store.queueing import Request
 from tests.receiver.pages_parts import Place, chart_points, result
 
 __all__ = ["APPS", "tell"]

@@ -99,7 +99,7 @@ def test_what_has_arrived_is_not_asked_for(hub: Hub, database: Database) -> None
     hub.add_hook(ADDRESS)
     event = parse_event("push", json.dumps(push("octocat/example")).encode())
     with database.writing() as connection:
-        record(connection, Arrival("stored", "0" * 64, event, 0.0, ()))
+        record(connection, [Arrival("stored", "0" * 64, event, 0.0, ())])
     hub.add_attempt("stored", 504)
     hub.add_attempt("second", 502, ago=90)
     hub.add_attempt("second", 202, ago=60, again=True)
@@ -226,7 +226,7 @@ def test_a_branch_that_is_gone_is_no_trouble(hub: Hub, database: Database) -> No
     event = parse_event("push", json.dumps(push("octocat/example", "refs/heads/topic")).encode())
     with database.writing() as connection:
         wanted = Wanted("refs/heads/topic", "1" * 40)
-        record(connection, Arrival("one", "0" * 64, event, 0.0, (("blog", wanted),)))
+        record(connection, [Arrival("one", "0" * 64, event, 0.0, (("blog", wanted),))])
     finish(database, Status.SUCCEEDED)
     assert catch_up(config, given, database, api) == ""
     assert waiting(database) == []

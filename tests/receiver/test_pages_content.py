@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from receiver.store import Source, Status
-from receiver.store.intake import Request
 from receiver.store.jobs import request
+from receiver.store.queueing import Request
 from receiver.web.assets import asset_url
 from tests.receiver.pages_parts import Place, Visitor, result
 from tests.receiver.pages_story import APPS, tell

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import random
 import stat
 import threading
 import time
@@ -13,8 +14,10 @@ import pytest
 from receiver.errors import InvalidConfig, StoreUnavailable
 from receiver.hooks import Event, Ignored, Wanted
 from receiver.store import Database, Job, Source, Status, history, upkeep
-from receiver.store.intake import RETRY_SECONDS, Arrival, Fate, Request, record
+from receiver.store.intake import RETRY_SECONDS, Arrival, Fate, Recorded, record
 from receiver.store.jobs import LEASE_SECONDS, Settled, cancel, claim, recover, renew, request, requeue, settle
+from receiver.store.queueing import Request
+from receiver.store.schema import metadata
 
 MAIN = "refs/heads/main"
 A, B, C = ("a" * 40, "b" * 40, "c" * 40)
@@ -38,7 +41,7 @@ def arrival(
 
 def store(database: Database, delivery: Arrival) -> tuple[Fate, ...]:
     with database.writing() as connection:
-        return record(connection, delivery)[1]
+        return record(connection, [delivery])[0].fates
 
 
 def jobs(database: Database) -> tuple[Job, ...]:
@@ -91,6 +94,59 @@ def test_the_same_delivery_id_changes_nothing(database: Database) -> None:
     assert len(jobs(database)) == 1
     with database.reading() as connection:
         assert history.delivery(connection, "same")[0].repeats == 1
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_many_at_once_are_stored_as_one_after_the_other(database: Database, seed: int) -> None:
+    """With repeated ids and bodies, several refs and apps, and workflow runs out of order among them."""
+    choice = random.Random(seed)
+    many = [arbitrary(choice) for _ in range(60)]
+    with database.writing() as connection:
+        alone = [each for delivery in many for each in record(connection, [delivery])]
+    expected = everything(database, many, alone)
+    with database.writing() as connection:
+        for table in reversed(metadata.sorted_tables):
+            connection.execute(table.delete())
+    together = []
+    left = list(many)
+    while left:
+        size = choice.randint(1, 30)
+        with database.writing() as connection:
+            together += record(connection, left[:size])
+        del left[:size]
+    assert everything(database, many, together) == expected
+    verdicts = {fate.verdict for each in together for fate in each.fates}
+    assert verdicts == {"queued", "ignored", "repeated"}
+
+
+def arbitrary(choice: random.Random) -> Arrival:
+    """One of few ids, bodies, refs and runs; each body comes under two ids."""
+    ref, run, number = f"refs/heads/{choice.randrange(3)}", choice.randrange(5), choice.randrange(60)
+    verdicts: list[tuple[str, Wanted | Ignored]] = [("blog", Wanted(ref, f"{run:040x}", run))]
+    if choice.random() < 0.5:
+        verdicts.append(("shop", Ignored("not now") if choice.random() < 0.5 else Wanted(ref, f"{run:040x}", run)))
+    event = Event("push", "octo/blog", ref=ref, run_id=run)
+    return Arrival(f"id-{number}", f"{number // 2:064x}", event, choice.random(), tuple(verdicts))
+
+
+def everything(database: Database, many: list[Arrival], recorded: list[Recorded]) -> list[object]:
+    """What is stored and what was answered; numbers of rows may differ, what they lead to may not."""
+    with database.reading() as connection:
+        waiting = {job.id: (job.app, job.ref) for job in history.jobs_before(connection, None, 100)}
+        hints = sorted(
+            (job.app, job.ref, job.hint, job.run_id, job.source, job.created_at, job.due_at)
+            for job in history.jobs_before(connection, None, 100)
+        )
+        rows = {
+            (entry.guid, entry.ref, entry.repeats, entry.app, entry.verdict, entry.reason, waiting.get(entry.job))
+            for delivery in many
+            for entry in history.delivery(connection, delivery.guid)
+        }
+    answers = [
+        (delivery.guid, [(fate.app, fate.verdict, fate.reason, waiting.get(fate.job)) for fate in each.fates])
+        for delivery, each in zip(many, recorded, strict=True)
+    ]
+    return [hints, rows, answers]
 
 
 def test_the_same_body_under_another_id_or_event_changes_nothing(database: Database) -> None:

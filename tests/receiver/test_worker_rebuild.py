@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from receiver.store import Source, Status, jobs
-from receiver.store.intake import Request
+from receiver.store.queueing import Request
 from tests.end_to_end.repository import git
 from tests.receiver.worker_parts import WorkerProcess, World
 

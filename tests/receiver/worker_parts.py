@@ -17,7 +17,7 @@ from typing import Self
 from receiver.alarm import knock
 from receiver.logs import read_log
 from receiver.store import Database, Head, Job, LiveApp, Source, Status, history, jobs
-from receiver.store.intake import Request
+from receiver.store.queueing import Request
 from tests.end_to_end.repository import git
 
 __all__ = ["MAIN", "Origin", "WorkerProcess", "World", "wait_for"]
