@@ -15,6 +15,8 @@ from tests.nginx import Nginx
 
 __all__ = ["need"]
 
+UNIT = Path(__file__).with_name("unit")
+
 # A shell that starts the tests in the background has them ignore Ctrl-C, and whatever they start would inherit that.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -33,6 +35,25 @@ def need(part: str, reason: str, *, present: bool | None = None) -> str:
     if os.environ.get("CI") == "true":
         pytest.fail(f"{missing} (CI has every part: add it to .ci/run)", pytrace=False)
     pytest.skip(missing)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Where ``CI=true``, what uses real servers and processes gets a second try.
+
+    CI's machine is shared and may stand still for longer than any test can wait. On a developer's machine, as among the
+    unit tests, there is no second try.
+    """
+    if os.environ.get("CI") == "true":
+        for item in items:
+            if UNIT not in item.path.parents:
+                item.add_marker(pytest.mark.flaky(reruns=1))
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """What failed at first is told in full, like a failure: it is a fault of the test, or a race of the product."""
+    for report in terminalreporter.getreports("rerun"):
+        terminalreporter.section(f"failed, then tried again: {report.nodeid}", sep="_")
+        report.toterminal(terminalreporter._tw)
 
 
 @pytest.fixture

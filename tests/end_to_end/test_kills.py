@@ -1,6 +1,6 @@
 """SIGKILL at any moment: visitors see whole versions only, and the next run mends everything by itself.
 
-``DEPLOYER_KILLS`` is the number of kills in all, 200 by default; ``DEPLOYER_KILLS_SEED`` repeats the choices of a run
+``DEPLOYER_KILLS`` is the number of kills in all, 100 by default; ``DEPLOYER_KILLS_SEED`` repeats the choices of a run
 (the moments differ all the same, as the machine's load does).
 """
 
@@ -31,7 +31,7 @@ from tests.end_to_end.visitors import Visitors
 from tests.nginx import Nginx
 from tests.sshd import sshd_for_tests
 
-KILLS = int(os.environ.get("DEPLOYER_KILLS", "200"))
+KILLS = int(os.environ.get("DEPLOYER_KILLS", "100"))
 SEED = os.environ.get("DEPLOYER_KILLS_SEED") or secrets.token_hex(4)
 SHARES = {"ssh": 0.4, "plain-ssh": 0.25, "local": 0.35}
 VICTIMS = ("client", "shell", "shell and its children", "session")
