@@ -69,12 +69,12 @@ class Deployment:
         self.working_directory = directory
         self.configured = True
         self.variables: dict[str, str] = {}
-        self.settings: dict[str, Any] = {"app": "site", "strategy": "static", "url": url, "lock_wait": 2}
+        self.settings: dict[str, Any] = {"app": "site", "strategy": "static", "url": url, "lock_wait": 30}
         self.static: dict[str, Any] = {"source": "public", "target": str(self.target)}
         self.host: dict[str, Any] = {"address": "local"}
         if sshd:
             self.host = {"address": "127.0.0.1", "port": sshd.port, "user": sshd.user, "key": str(sshd.key_file)}
-            self.host |= {"host_key": [sshd.pin()], "connect_timeout": 10}
+            self.host |= {"host_key": [sshd.pin()], "connect_timeout": 30}
         for made in (self.source, self.parent, self.home):
             made.mkdir(parents=True, exist_ok=True)
 

@@ -102,7 +102,7 @@ def login(sshd: Sshd, port: int = 0) -> dict[str, object]:
     """The table ``host`` of deploy.toml; ``port`` is that of a relay before the server."""
     port = port or sshd.port
     about: dict[str, object] = {"address": "127.0.0.1", "port": port, "user": sshd.user, "key": str(sshd.key_file)}
-    return about | {"host_key": [sshd.pin(port=port)], "connect_timeout": 10}
+    return about | {"host_key": [sshd.pin(port=port)], "connect_timeout": 30}
 
 
 class Proxy:

@@ -39,14 +39,19 @@ class Web(ThreadingHTTPServer):
         threading.Thread(target=self.serve_forever, args=(0.05,), daemon=True).start()
 
     def when_live(self, target: Path, word: str, act: Callable[[], None]) -> None:
-        """Do something once, as soon as anybody asks while the target's index holds ``word``; who asks waits for it."""
+        """Do something once, as soon as anybody asks while the target's index holds ``word``.
+
+        Whoever asks meanwhile, gate and probe, is answered when it is done.
+        """
         lock = threading.Lock()
 
         def hook() -> None:
             with lock:
                 if self.hook and word in (target / "index.html").read_text():
-                    self.hook = None
-                    act()
+                    try:
+                        act()
+                    finally:
+                        self.hook = None
 
         self.hook = hook
 
@@ -81,13 +86,17 @@ class _Pages(BaseHTTPRequestHandler):
 
 @dataclass
 class Member:
-    """One host: what a test sees of it from outside. ``way`` is the port at which deployer reaches it."""
+    """One host: what a test sees of it from outside. ``way`` is the port at which deployer reaches it.
+
+    ``more`` are settings that this host alone has.
+    """
 
     root: Path
     sshd: Sshd
     web: Web
     name: str = ""
     way: int = 0
+    more: dict[str, Any] = field(default_factory=dict)
 
     @property
     def target(self) -> Path:
@@ -136,7 +145,7 @@ class Member:
         programs = [*self.sshd.processes()]
         for pid in self.sshd.sessions():
             send(pid, signal.SIGKILL)
-        assert wait_until(lambda: not set(programs) & set(self.sshd.processes()), 10.0)
+        assert wait_until(lambda: not set(programs) & set(self.sshd.processes()), 60)
 
 
 @dataclass
@@ -154,7 +163,8 @@ class Fleet:
         for member in self.members:
             pin = member.sshd.pin(port=member.way)
             host = {"address": "127.0.0.1", "port": member.way, "user": member.sshd.user, "host_key": [pin]}
-            host |= {"key": str(member.sshd.key_file), "connect_to": member.web.address, **self.more}
+            host |= {"key": str(member.sshd.key_file), "connect_to": member.web.address, "connect_timeout": 30}
+            host |= self.more | member.more
             lines += ["[[host]]", *(f"{key} = {json.dumps(value)}" for key, value in host.items())]
         lines += ["[static]", *(f"{key} = {json.dumps(value)}" for key, value in site.static.items())]
         for name, table in site.settings.items():

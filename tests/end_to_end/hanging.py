@@ -30,7 +30,7 @@ class _Hang(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         assert isinstance(self.server, HangingServer)
         self.server.asked.set()
-        self.server.answering.wait(60)
+        self.server.answering.wait(120)
         self.send_response(200)
         self.send_header("Content-Length", "0")
         self.end_headers()

@@ -15,7 +15,7 @@ from tests.conftest import need
 
 __all__ = ["HeldFile"]
 
-READER_SECONDS = 20.0
+READER_SECONDS = 30.0
 POLL_SECONDS = 0.002
 
 

@@ -13,7 +13,7 @@ from tests.end_to_end.site import wait_until
 
 __all__ = ["run_and_act_in"]
 
-USE_SECONDS = 20.0
+USE_SECONDS = 60.0
 
 
 def run_and_act_in(site: Deployment, program: str, act: Callable[[], object]) -> Ran:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from tests.end_to_end.site import MARK
 
-__all__ = ["marked", "name_of", "programs", "send", "tree_of"]
+__all__ = ["connections", "is_idle", "marked", "name_of", "opened", "programs", "send", "tree_of"]
 
 PROGRAM = b"IFS= read -r s"  # what the one constant command begins with
 
@@ -43,6 +43,37 @@ def tree_of(pid: int) -> list[int]:
             for thread in Path(f"/proc/{parent}/task").iterdir():
                 found += [int(child) for child in (thread / "children").read_text("ascii").split()]
     return found
+
+
+def opened(pid: int) -> list[Path]:
+    """The files that a process has open; those that have no name as proc(5) has them, such as ``socket:[4711]``."""
+    found = []
+    with contextlib.suppress(OSError):
+        for link in Path(f"/proc/{pid}/fd").iterdir():
+            with contextlib.suppress(OSError):
+                found.append(link.readlink())
+    return found
+
+
+def connections(pid: int, port: int) -> set[Path]:
+    """Those of its open files that are connections to this port of 127.0.0.1."""
+    rows = [line.split() for line in Path("/proc/net/tcp").read_text("ascii").splitlines()[1:]]
+    return {Path(f"socket:[{row[9]}]") for row in rows if row[2] == f"0100007F:{port:04X}"} & set(opened(pid))
+
+
+def is_idle(pid: int) -> bool:
+    """Whether a process has done all that it has to do for now: none of its threads runs, wants to, or did meanwhile."""
+    before = _statuses(pid)
+    return bool(before) and all(b"\tS (sleeping)" in each for each in before) and before == _statuses(pid)
+
+
+def _statuses(pid: int) -> list[bytes]:
+    """Of each thread, what it does and how often it has ceased to, among other things."""
+    try:
+        threads = sorted(path.name for path in Path(f"/proc/{pid}/task").iterdir())
+    except OSError:
+        return []
+    return [_read(pid, f"task/{thread}/status") for thread in threads]
 
 
 def marked(mark: str) -> list[int]:

@@ -33,7 +33,8 @@ __all__ = [
 ROOT = Path(__file__).resolve().parents[2]
 MARK = "DEPLOYED_SITE_TEST"
 """The variable by which all processes of a test are found, orphans too; the host's side gets it from sshd's SetEnv."""
-SECONDS = 60.0  # for one command: far more than any needs, and less than a hanging one would take
+SECONDS = 80.0  # for one command: far more than any needs, and less than a hanging one would take
+CONNECT_SECONDS = 60  # twenty logins at once take long where much else goes on
 PAGES = 24
 
 Release = dict[str, bytes]
@@ -159,6 +160,10 @@ class Site:
         """The journal."""
         file = self.state / "journal"
         return parse(file.read_text("utf-8", "replace")) if file.exists() else ()
+
+    def waits_for_leases(self) -> int:
+        """How many times a deploy had to wait for another one's lease to pass, as nothing else told that it is over."""
+        return sum((event.step, event.details.get("why")) == ("lock", "silent") for event in self.events())
 
     def owner(self) -> int | None:
         """The process id of the program that holds the lock."""
@@ -287,7 +292,8 @@ class Client:
             return ["--host", "local"]
         port = self.port or self.sshd.port
         login = f"{self.sshd.user}@127.0.0.1:{port}"
-        return ["--host", login, "--host-key", self.sshd.pin(port=port), "--key", str(self.sshd.key_file)]
+        host = ["--host", login, "--host-key", self.sshd.pin(port=port), "--key", str(self.sshd.key_file)]
+        return [*host, "--connect-timeout", str(CONNECT_SECONDS)]
 
     def _environment(self) -> dict[str, str]:
         """Nothing of the tester's own deploys and logins."""

@@ -234,7 +234,7 @@ def test_one_of_two_hosts_is_dead(remote: Deployment, sshd: Sshd) -> None:
     """One error for the dead host, and everything about the living one."""
     dead, living = f"{sshd.user}@127.0.0.1:{free_port()}", f"{sshd.user}@127.0.0.1:{sshd.port}"
     del remote.host["host_key"]
-    flags = ["--host", dead, "--host", living, "--host-key", sshd.pin(), "--connect-timeout", "0.5"]
+    flags = ["--host", dead, "--host", living, "--host-key", sshd.pin(), "--connect-timeout", "30"]
 
     ended = remote.command("check", "--json", "--key", str(sshd.key_file), *flags)
 
@@ -441,10 +441,10 @@ def test_a_real_dockers_containers_are_read(local: Deployment) -> None:
 
 def test_a_docker_that_hangs_is_not_waited_for(local: Deployment) -> None:
     """A few seconds, then a warning; the rest is told."""
-    replace_program(local, "docker", "exec sleep 60")
+    replace_program(local, "docker", "exec sleep 90")
     began = time.monotonic()
     found = checked(local, 0)
-    assert time.monotonic() - began < 20
+    assert time.monotonic() - began < 45
     assert (found["mounts"]["state"], states(found, "mounts")) == ("warning", {"ok"})
 
 

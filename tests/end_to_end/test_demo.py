@@ -20,6 +20,7 @@ import pytest
 from demo.ssh_server import SSHServer, generate_key
 from demo.web_server import WebServer
 from tests.conftest import need
+from tests.end_to_end.site import wait_until
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 PRIVATE, PUBLIC = generate_key()
@@ -49,11 +50,8 @@ def connected(server: SSHServer, folder: Path, key: str = PRIVATE) -> Iterator[p
 
 
 def wait_for(path: Path, text: str) -> str:
-    """The file's text once it holds ``text``; what it holds after five seconds otherwise."""
-    for _ in range(250):
-        if path.exists() and text in path.read_text():
-            break
-        time.sleep(0.02)
+    """The file's text once it holds ``text``; what it holds after a minute otherwise."""
+    wait_until(lambda: path.exists() and text in path.read_text(), 60)
     return path.read_text()
 
 
@@ -87,7 +85,7 @@ def test_ssh_server_lets_in_one_key_only(server: SSHServer, tmp_path: Path) -> N
 def socketless(server: SSHServer) -> Iterator[paramiko.Transport]:
     transport = paramiko.Transport(("127.0.0.1", server.port))
     try:
-        transport.start_client(timeout=10)
+        transport.start_client(timeout=60)
         yield transport
     finally:
         transport.close()
@@ -132,10 +130,7 @@ def test_ssh_server_kills_what_still_runs_when_it_closes(tmp_path: Path) -> None
         _, output, _ = client.exec_command("echo $$; exec sleep 1000")
         process = int(output.readline())
         server.close()
-        for _ in range(250):
-            if not Path(f"/proc/{process}").exists():
-                break
-            time.sleep(0.02)
+        wait_until(lambda: not Path(f"/proc/{process}").exists(), 60)
     with pytest.raises(ProcessLookupError):
         os.kill(process, 0)
     with SSHServer(PUBLIC, directory=str(tmp_path), port=server.port) as again:
@@ -170,15 +165,13 @@ def environment(folder: Path) -> dict[str, str]:
 
 
 def left_over(folder: Path) -> list[str]:
-    """Processes whose temporary folder is ``folder`` and that do not end by themselves within eight seconds.
+    """Processes whose temporary folder is ``folder`` and that do not end by themselves within half a minute.
 
     The host's program renews its lease from a loop; the loop's last short ``sleep`` may outlive it.
     """
-    for _ in range(80):
-        if not (found := list(processes(f"TMPDIR={folder}\0".encode()))):
-            break
-        time.sleep(0.1)
-    return found
+    wanted = f"TMPDIR={folder}\0".encode()
+    wait_until(lambda: not any(processes(wanted)), 30, step=0.1)
+    return list(processes(wanted))
 
 
 def processes(variable: bytes) -> Iterator[str]:
@@ -188,6 +181,7 @@ def processes(variable: bytes) -> Iterator[str]:
                 yield (process / "cmdline").read_text().replace("\0", " ")
 
 
+@pytest.mark.timeout(300)
 def test_demo_runs_to_its_end(tmp_path: Path) -> None:
     """Every act happens, no page is dropped, and neither a process nor a file is left."""
     done = subprocess.run(
@@ -197,7 +191,7 @@ def test_demo_runs_to_its_end(tmp_path: Path) -> None:
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        timeout=110,
+        timeout=290,
         check=False,
     )
     assert done.returncode == 0, done.stdout
@@ -209,6 +203,7 @@ def test_demo_runs_to_its_end(tmp_path: Path) -> None:
     assert left_over(tmp_path) == []
 
 
+@pytest.mark.timeout(150)
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_demo_can_be_interrupted(tmp_path: Path, number: signal.Signals) -> None:
     """Ctrl-C or SIGTERM in the middle of a deploy ends the demo within seconds, with nothing left behind."""
@@ -221,7 +216,7 @@ def test_demo_can_be_interrupted(tmp_path: Path, number: signal.Signals) -> None
         text=True,
     )
     assert demo.stdout
-    killer = threading.Timer(60, demo.kill)
+    killer = threading.Timer(110, demo.kill)
     killer.start()
     try:
         for line in demo.stdout:

@@ -20,14 +20,14 @@ from tests.conftest import need
 from tests.end_to_end.hanging import HangingServer
 from tests.end_to_end.processes import marked, name_of, send, tree_of
 from tests.end_to_end.site import Client, Ended, Running, Site, login_environment, wait_until
-from tests.end_to_end.tools import link_tools, slow_tool
+from tests.end_to_end.tools import HeldTool, hold_tool, link_tools
 from tests.end_to_end.visitors import Visitors
 from tests.nginx import Nginx
 from tests.relay import Relay
 from tests.sshd import Sshd, sshd_for_tests
 
 LEASE = 15.0
-FEW = 6.0  # seconds that the next deploy may take beyond the lease
+FEW = 15.0  # seconds that the next deploy may take beyond the lease; it would wait for a minute
 SLOW = 4.0  # Mbit/s
 FIRST, PAUSED, OTHER = 1, 2, 3
 SEED = os.environ.get("DEPLOYER_KILLS_SEED") or secrets.token_hex(4)
@@ -45,7 +45,7 @@ class Moment:
 
     def wait(self, site: Site, running: Running) -> None:
         """Return at the moment."""
-        wait_until(lambda: not running.runs or site.owner(), 20, step=0.001)
+        wait_until(lambda: not running.runs or site.owner(), 60, step=0.001)
         time.sleep(self._delay())
 
     def resume(self) -> None:
@@ -61,7 +61,7 @@ class Upload(Moment):
 
     def wait(self, site: Site, running: Running) -> None:
         """When the first megabyte has left."""
-        assert wait_until(lambda: self._relay.traffic().sent > 1_000_000, 20), running.said
+        assert wait_until(lambda: self._relay.traffic().sent > 1_000_000, 60), running.said
 
 
 class Gate(Moment):
@@ -70,11 +70,11 @@ class Gate(Moment):
     def __init__(self, server: HangingServer) -> None:
         super().__init__()
         self._server = server
-        self.flags = ("--health-url", server.url, "--timeout", "60")
+        self.flags = ("--health-url", server.url, "--timeout", "120")
 
     def wait(self, site: Site, running: Running) -> None:
         """When it has been asked."""
-        assert self._server.asked.wait(20), running.said
+        assert self._server.asked.wait(60), running.said
 
     def resume(self) -> None:
         """Answer."""
@@ -82,26 +82,34 @@ class Gate(Moment):
 
 
 class Tool(Moment):
-    """While a tool on the host that says so by making a file is about to do its work."""
+    """While a tool on the host is about to do its work."""
 
-    def __init__(self, file: Path) -> None:
+    def __init__(self, tool: HeldTool) -> None:
         super().__init__()
-        self._file = file
+        self._tool = tool
 
     def wait(self, site: Site, running: Running) -> None:
-        """When the file is there."""
-        assert wait_until(self._file.exists, 20), running.said
+        """When it has been started."""
+        assert wait_until(self._tool.is_waiting, 60), running.said
+
+    def resume(self) -> None:
+        """Let it."""
+        self._tool.let_go()
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What came of a deploy that was paused, before or after it was confirmed, and of the one that ran meanwhile."""
+    """What came of a deploy that was paused, before or after it was confirmed, and of the one that ran meanwhile.
+
+    ``leases`` is how many the next one had to wait for.
+    """
 
     paused: Ended
     confirmed: bool
     other: Ended
     live: int | None
     next_one: Ended
+    leases: int
     problems: list[str]
     leftovers: list[str]
 
@@ -137,7 +145,7 @@ class Stage:
         with visitors:
             paused, stopped = self._pause(site, moment, whom, client or self.client)
             confirmed = is_confirmed(site)
-            other = self.client.run(site, OTHER)
+            other = self.client.run(site, OTHER, lock_wait=60)
             if other.code == 0:
                 visitors.expect(OTHER)
             time.sleep(max(0.0, LEASE + 1 - other.seconds))
@@ -147,8 +155,10 @@ class Stage:
             ended = paused.ended()
             time.sleep(0.5)
             live = site.live()
+        before = site.waits_for_leases()
         after = self.client.run(site, 4)
-        return Outcome(ended, confirmed, other, live, after, visitors.problems, site.leftovers())
+        leases = site.waits_for_leases() - before
+        return Outcome(ended, confirmed, other, live, after, leases, visitors.problems, site.leftovers())
 
     def _pause(self, site: Site, moment: Moment, whom: str, client: Client) -> tuple[Running, list[int]]:
         """Start a deploy and stop it at a moment at which it holds the lock."""
@@ -204,11 +214,12 @@ class Scenarios:
         name = "exchange" if exchange else "renames"
         stage = self._stage
         tools = link_tools(stage.directory / name)
-        waiting = slow_tool(tools, "mv", f'"{stage.nginx.directory / name}"*')
         if exchange:
-            waiting = slow_tool(tools, "python3", "*", program=sys.executable)
+            tool = hold_tool(tools, "python3", "*", program=sys.executable)
+        else:
+            tool = hold_tool(tools, "mv", f'"{stage.nginx.directory / name}"*')
         client = Client(stage.directory, stage.client.mark, variables={"PATH": str(tools)})
-        return stage.play(name, Tool(waiting), whom="host", client=client, plain=True)
+        return stage.play(name, Tool(tool), whom="host", client=client, plain=True)
 
     def all(self) -> dict[str, Callable[[], Outcome]]:
         """Every scenario by name."""
@@ -248,11 +259,11 @@ def outcomes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Fut
     ):
         scenarios = Scenarios(Stage(directory, mark, nginx, sshd)).all()
         yield {name: pool.submit(later, 0.4 * index, scenarios[name]) for index, name in enumerate(NAMES)}
-    assert wait_until(lambda: not marked(mark), 8, step=0.1), [name_of(pid) for pid in marked(mark)]
+    assert wait_until(lambda: not marked(mark), 30, step=0.1), [name_of(pid) for pid in marked(mark)]
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(400)
 @pytest.mark.parametrize("name", NAMES)
 def test_a_paused_deploy_never_switches(outcomes: dict[str, Future[Outcome]], name: str) -> None:
     """The run beside it waits for the lease and goes live; the paused one fails with a reason and changes nothing."""
@@ -272,5 +283,6 @@ def test_a_paused_deploy_never_switches(outcomes: dict[str, Future[Outcome]], na
         reason = outcome.paused.err.partition("error: ")[2]
         assert "its lease of 15 s" in reason or "the lock was taken away" in reason
     assert outcome.next_one.code == 0, str(outcome.next_one)
+    assert outcome.leases == 0
     assert outcome.next_one.waited < FEW
     assert outcome.leftovers == []

@@ -77,9 +77,10 @@ def test_a_server_that_holds_the_old_directory_open_is_found_out(site: Deploymen
     mounted = os.open(site.target, os.O_RDONLY | os.O_DIRECTORY)
     try:
         with Nginx(Path(f"/proc/{os.getpid()}/fd/{mounted}"), tmp_path / "nginx") as nginx:
-            site.settings |= {"url": nginx.url, "health": {"timeout": 2}}
+            site.settings["url"] = nginx.url
             assert site.answer("status")["health"]["ok"]
             site.files(index="new")
+            site.settings["health"] = {"timeout": 2}
 
             ended = site.run()
     finally:

@@ -36,8 +36,8 @@ FAULTS: dict[str, tuple[Fault, str]] = {
 
 @pytest.fixture
 def gated(site: Deployment) -> Deployment:
-    """A site with a health check of at most two seconds, and a first release that passes it."""
-    site.settings["health"] = {"timeout": 1.5}
+    """A site with a health check, and a first release that passes it."""
+    site.settings["health"] = {}
     site.files(index="good", page="page")
     with front(site):
         site.deploy()
@@ -62,6 +62,7 @@ def test_a_release_that_breaks_the_site_is_taken_back(gated: Deployment, kind: s
     site, (fault, reason) = gated, FAULTS[kind]
     good, before = site.live, site.served()
     site.files(index="bad", page="other")
+    site.settings["health"] = {"timeout": 1.5}  # which most of these are asked again for
 
     with front(site, fault):
         ended = site.run()
@@ -133,7 +134,6 @@ def test_a_failed_release_is_not_unchanged(gated: Deployment) -> None:
 
 def test_a_failed_first_deploy_leaves_nothing_live(site: Deployment) -> None:
     """With nothing before it, there is nothing after it; the next run goes live as if it were the first."""
-    site.settings["health"] = {"timeout": 1.5}
     site.files(index="bad")
     with front(site, FAULTS["wrong status"][0]):
         ended = site.run()
@@ -149,7 +149,6 @@ def test_a_failed_first_deploy_leaves_nothing_live(site: Deployment) -> None:
 
 def test_a_failed_adoption_gives_the_directory_back(site: Deployment) -> None:
     """The old files are served as they were, and the next good run adopts them."""
-    site.settings["health"] = {"timeout": 1.5}
     site.target.mkdir()
     (site.target / "index.html").write_text("by hand")
     before = site.served()
@@ -193,7 +192,6 @@ def test_a_slow_start_is_waited_for(gated: Deployment) -> None:
         ready = time.monotonic() - began[0] > 0.5
         return exchange.answer(200 if ready else 503, (site.target / "index.html").read_bytes())
 
-    site.settings["health"] |= {"timeout": 5}
     site.settings["probe"] = {"budget": 1000}
     with front(site, starting, only="/"):
         assert site.deploy()["status"] == "deployed"
@@ -231,6 +229,7 @@ def test_status_tells_the_health(gated: Deployment) -> None:
     site = gated
     with front(site) as server:
         assert site.answer("status")["health"] == {"ok": True, "url": server.url, "error": ""}
+    site.settings["health"] = {"timeout": 1}
     health = site.answer("status")["health"]
     assert not health["ok"]
     assert health["error"]

@@ -95,6 +95,7 @@ def test_nobody_listening_is_exit_4(remote: Deployment, sshd: Sshd) -> None:
     remote.command("run", "--json").failed(4, "127.0.0.1", str(sshd.port))
 
     sshd.start()
+    remote.host["connect_timeout"] = 30
     assert remote.deploy()["status"] == "deployed"
 
 

@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import need
-from tests.end_to_end import deployment
 from tests.end_to_end.deployment import Deployment, listing, tree
 from tests.end_to_end.faults import LOOKING, check_next_run, check_old_site, mounted
 
@@ -130,11 +129,8 @@ def test_inodes_that_end_anywhere(few_inodes: Path, site: Deployment) -> None:
     assert site.is_unlocked()
 
 
-def test_inodes_that_end_while_the_lock_is_taken(
-    few_inodes: Path, site: Deployment, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_inodes_that_end_while_the_lock_is_taken(few_inodes: Path, site: Deployment) -> None:
     """The same, where the directory that is the lock cannot be made: nobody waits for a lock that is not there."""
-    monkeypatch.setattr(deployment, "SECONDS", 8)
     site.files(index="old", same="same")
     site.deploy()
     leave_inodes(few_inodes, FOR_THE_CLAIM)

@@ -1,35 +1,36 @@
-"""Ctrl-C and SIGTERM at every step: the command ends within five seconds, and leaves the site as it promises."""
+"""Ctrl-C and SIGTERM at every step: the command ends soon, and leaves the site as it promises."""
 
 from __future__ import annotations
 
-import contextlib
 import os
 import random
 import secrets
 import signal
 import socket
+import threading
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
 
 from tests.end_to_end.hanging import HangingServer
-from tests.end_to_end.processes import marked, name_of, send, tree_of
+from tests.end_to_end.processes import marked, name_of, opened, send, tree_of
 from tests.end_to_end.site import Client, Ended, Running, Site, login_environment, wait_until
-from tests.end_to_end.tools import link_tools, slow_tool
+from tests.end_to_end.tools import hold_tool, link_tools
 from tests.relay import Relay
 from tests.sshd import Sshd, sshd_for_tests
 
-LIMIT = 5.0
-IMMEDIATE = 4.0  # seconds that the next run may wait: for no lease to pass
+LIMIT = 25.0  # five seconds, where nothing else runs; whatever is interrupted would go on for a minute at least
+PATIENCE = 30.0  # for what is over in a moment, and never where it is not
+IMMEDIATE = 10.0  # seconds that the next run may wait: for no lease to pass
 OLD, NEW, NEXT = 1, 2, 3
 ROUNDS = 16
 SEED = os.environ.get("DEPLOYER_KILLS_SEED") or secrets.token_hex(4)
 SIGNALS = {"SIGTERM": (signal.SIGTERM,), "Ctrl-C twice": (signal.SIGINT, signal.SIGINT)}
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(90)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 every_signal = pytest.mark.parametrize("signals", SIGNALS.values(), ids=SIGNALS)
 
 
@@ -38,7 +39,7 @@ def mark(tmp_path: Path) -> Iterator[str]:
     """What all processes of the test are found by; none may stay."""
     mark = f"{tmp_path.name}-{secrets.token_hex(4)}"
     yield mark
-    gone = wait_until(lambda: not marked(mark), 8, step=0.1)
+    gone = wait_until(lambda: not marked(mark), PATIENCE, step=0.1)
     left = [name_of(pid) for pid in marked(mark)]
     for pid in marked(mark):
         send(pid, signal.SIGKILL)
@@ -67,13 +68,14 @@ def site(tmp_path: Path, client: Client) -> Site:
     return site
 
 
-def interrupt(running: Running, signals: Sequence[signal.Signals]) -> Ended:
+def interrupt(running: Running, signals: Sequence[signal.Signals], then: Callable[[], None] = lambda: None) -> Ended:
     """Send the signals, a little apart, and see that the end comes in time."""
     began = time.monotonic()
     for number in signals:
         running.signal(number)
         time.sleep(0.2)
-    ended = running.ended(30)
+    then()
+    ended = running.ended(60)
     seconds = time.monotonic() - began
     print(f"\nended {seconds:.1f} s after the signal: {ended}")
     assert seconds < LIMIT, str(ended)
@@ -85,8 +87,15 @@ def check(client: Client, site: Site, ended: Ended) -> None:
     """The end was an interruption, nothing was deployed, the lock is free, and the next run waits for nothing."""
     assert ended.code == 130, str(ended)
     assert "interrupted" in ended.err
-    assert wait_until(lambda: site.live() == OLD and not site.lock.exists(), 2), site.live()
+    assert wait_until(lambda: site.live() == OLD and not site.lock.exists(), PATIENCE), site.live()
+    check_next_run(client, site)
+
+
+def check_next_run(client: Client, site: Site) -> None:
+    """It goes live without waiting for a lease, and nothing odd is left."""
+    before = site.waits_for_leases()
     assert client.deploy(site, NEXT).waited < IMMEDIATE
+    assert site.waits_for_leases() == before
     assert site.leftovers() == []
 
 
@@ -99,9 +108,9 @@ def test_while_it_builds(
     stubborn = "trap '' INT TERM; " if manners == "stubborn" else ""
     build = f"{stubborn}sleep 301 & (sleep 302; true) & touch '{tmp_path / 'building'}'; sleep 303"
     running = client.start(site, NEW, "--build", build)
-    assert wait_until((tmp_path / "building").exists, 20), running.said
+    assert wait_until((tmp_path / "building").exists, 60), running.said
     ended = interrupt(running, signals)
-    assert wait_until(lambda: not marked(mark), 1), [name_of(pid) for pid in marked(mark)]
+    assert wait_until(lambda: not marked(mark), PATIENCE), [name_of(pid) for pid in marked(mark)]
     check(client, site, ended)
 
 
@@ -112,7 +121,7 @@ def test_while_it_reads_the_source(client: Client, site: Site, signals: Sequence
     with large.open("wb") as file:
         file.truncate(200 << 30)  # sparse, so it takes no space
     running = client.start(site, NEW)
-    assert wait_until(lambda: any(large in opened(pid) for pid in tree_of(running.process.pid)), 20, step=0.001), (
+    assert wait_until(lambda: any(large in opened(pid) for pid in tree_of(running.process.pid)), 60, step=0.001), (
         running.said
     )
     time.sleep(0.3)
@@ -125,20 +134,10 @@ def test_a_kill_while_it_reads_the_source(client: Client, site: Site, mark: str)
     with large.open("wb") as file:
         file.truncate(200 << 30)  # sparse, so it takes no space
     running = client.start(site, NEW)
-    assert wait_until(lambda: any(large in opened(pid) for pid in tree_of(running.process.pid)), 20), running.said
+    assert wait_until(lambda: any(large in opened(pid) for pid in tree_of(running.process.pid)), 60), running.said
     send(running.process.pid, signal.SIGKILL)
     running.ended()
-    assert wait_until(lambda: not marked(mark), 2), [name_of(pid) for pid in marked(mark)]
-
-
-def opened(pid: int) -> list[Path]:
-    """The files that a process has open."""
-    found = []
-    with contextlib.suppress(OSError):
-        for link in Path(f"/proc/{pid}/fd").iterdir():
-            with contextlib.suppress(OSError):
-                found.append(link.readlink())
-    return found
+    assert wait_until(lambda: not marked(mark), PATIENCE), [name_of(pid) for pid in marked(mark)]
 
 
 @every_signal
@@ -147,7 +146,7 @@ def test_while_it_connects(client: Client, site: Site, signals: Sequence[signal.
     with socket.create_server(("127.0.0.1", 0)) as silent:
         client.port = silent.getsockname()[1]
         running = client.start(site, NEW)
-        silent.settimeout(20)
+        silent.settimeout(60)
         with silent.accept()[0]:
             time.sleep(0.3)
             ended = interrupt(running, signals)
@@ -160,20 +159,21 @@ def test_while_it_waits_for_the_lock(client: Client, site: Site, mark: str, sign
     """The waiting program on the host goes, too, and the other deploy goes on."""
     with HangingServer() as server:
         other = client.start(site, NEW, "--health-url", server.url)
-        assert server.asked.wait(20), other.said
+        assert server.asked.wait(60), other.said
         before = set(marked(mark))
         waiting = client.start(site, NEXT)
-        assert wait_until(lambda: any(site.state.glob("claim.*")), 20), waiting.said
+        assert wait_until(lambda: any(site.state.glob("claim.*")), 60), waiting.said
         time.sleep(0.5)
         ended = interrupt(waiting, signals)
         assert ended.code == 130
-        assert wait_until(lambda: set(marked(mark)) <= before, 5), [name_of(pid) for pid in {*marked(mark)} - before]
+        assert wait_until(lambda: set(marked(mark)) <= before, PATIENCE), [
+            name_of(pid) for pid in {*marked(mark)} - before
+        ]
         assert other.runs
         server.answering.set()
         assert other.ended().code == 0
     assert site.live() == NEW
-    assert client.deploy(site, NEXT).waited < IMMEDIATE
-    assert site.leftovers() == []
+    check_next_run(client, site)
 
 
 @every_signal
@@ -185,13 +185,13 @@ def test_while_it_uploads(client: Client, site: Site, signals: Sequence[signal.S
     with Relay(client.sshd.port, rtt=0.05, rate=4) as relay:
         client.port = relay.port
         running = client.start(site, NEW)
-        assert wait_until(lambda: relay.traffic().sent > 1_000_000, 20), running.said
+        assert wait_until(lambda: relay.traffic().sent > 1_000_000, 60), running.said
         if line == "stuck":
             relay.pause()
         ended = interrupt(running, signals)
         if line == "slow":
             # What is on its way arrives first.
-            assert wait_until(lambda: not site.lock.exists(), 6), site.owner()
+            assert wait_until(lambda: not site.lock.exists(), PATIENCE), site.owner()
     client.port = 0
     check(client, site, ended)
 
@@ -201,7 +201,7 @@ def test_while_the_gate_looks(client: Client, site: Site, signals: Sequence[sign
     """The release that is being looked at goes again."""
     with HangingServer() as server:
         running = client.start(site, NEW, "--health-url", server.url)
-        assert server.asked.wait(20), running.said
+        assert server.asked.wait(60), running.said
         assert site.live() == NEW
         ended = interrupt(running, signals)
         check(client, site, ended)
@@ -216,29 +216,29 @@ def test_while_the_gate_of_a_first_deploy_looks(
     site = Site(tmp_path / "www", tmp_path / "work", "site")
     with HangingServer() as server:
         running = client.start(site, NEW, "--health-url", server.url)
-        assert server.asked.wait(20), running.said
+        assert server.asked.wait(60), running.said
         ended = interrupt(running, signals)
     assert ended.code == 130
-    assert wait_until(lambda: not site.lock.exists(), 2)
+    assert wait_until(lambda: not site.lock.exists(), PATIENCE)
     assert site.live() is None
-    assert client.deploy(site, NEXT).waited < IMMEDIATE
-    assert site.leftovers() == []
+    check_next_run(client, site)
 
 
 @every_signal
 def test_while_it_finishes(client: Client, site: Site, tmp_path: Path, signals: Sequence[signal.Signals]) -> None:
     """Once the release is confirmed it stays: the first signal waits for the end of that."""
     tools = link_tools(tmp_path / "tools")
-    removing = slow_tool(tools, "rm", "*/records/*/failed", seconds=2)
+    removing = hold_tool(tools, "rm", "*/records/*/failed")
     client = Client(tmp_path, client.mark, variables={"PATH": str(tools)})
     running = client.start(site, NEW)
-    assert wait_until(removing.exists, 20, step=0.002), running.said
-    ended = interrupt(running, signals)
+    assert wait_until(removing.is_waiting, 60, step=0.002), running.said
+    # Who insists leaves while the host is not done yet.
+    done = threading.Timer(2.0 * (len(signals) - 1), removing.let_go)
+    ended = interrupt(running, signals, done.start)
     assert ended.code == 0 if len(signals) == 1 else ended.code in (0, 7, 130), str(ended)
-    assert wait_until(lambda: not site.lock.exists(), 4), site.owner()
+    assert wait_until(lambda: not site.lock.exists(), PATIENCE), site.owner()
     assert site.live() == NEW
-    assert client.deploy(site, NEXT).waited < IMMEDIATE
-    assert site.leftovers() == []
+    check_next_run(client, site)
 
 
 @pytest.mark.timeout(180)
@@ -257,7 +257,7 @@ def test_at_any_moment(client: Client, site: Site) -> None:
         codes[ended.code] += 1
         assert ended.code in ((0, 130, -sent) if early else (0, 130)), str(ended)
         live = number if ended.code == 0 else live
-        assert wait_until(lambda: not site.lock.exists(), 2), site.owner()
+        assert wait_until(lambda: not site.lock.exists(), PATIENCE), site.owner()
         assert site.live() == live, str(ended)
     print(f"\nseed {SEED}: exit codes {dict(codes)}")
     assert site.leftovers() == []

@@ -132,8 +132,8 @@ class Bad:
 
 BAD = {
     "crashes": Bad(("blog-blog-", "cannot open the database"), {"behaviour": "crashing"}),
-    "never answers well": Bad(("not ready within 3 s", "500"), {"behaviour": "unwell"}, 3),
-    "never healthy": Bad(("within 3 s", "health check"), {"behaviour": "unwell", "base": "app:checked"}, 3),
+    "never answers well": Bad(("not ready within 6 s", "500"), {"behaviour": "unwell"}, 6),
+    "never healthy": Bad(("within 6 s", "health check"), {"behaviour": "unwell", "base": "app:checked"}, 6),
     "dies soon": Bad(("the new container blog-blog-", "state "), {"behaviour": "fading"}, rebuild={"settle": 3}),
     "healthy, then dies": Bad(
         ("the new container blog-blog-", "state "),
@@ -171,7 +171,7 @@ def test_a_version_that_fails_its_gate_is_taken_back(blog: Blog) -> None:
     """Exit code 5: the old containers are there still and serve again; past a one-way migration, it stays: exit code 7."""
     assert blog.proxy
     good = blog.version
-    blog.settings["health"] = {"url": blog.proxy.url, "contains": good, "timeout": 8}
+    blog.settings["health"] = {"url": blog.proxy.url, "contains": good, "timeout": 60}
     before = (blog.containers(), blog.head, blog.image(), blog.tags())
     blog.commit("out of tune")
     with visitors(blog) as asking:

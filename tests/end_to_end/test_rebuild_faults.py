@@ -90,7 +90,13 @@ def reached(blog: Blog, running: Running, moment: str) -> None:
     assert running.process.poll() is None, running.said
 
 
-SLOW_BUILD = "sh build.sh; touch '{directory}/building'; sleep {seconds}; rm '{directory}/building'"
+def hold_build(blog: Blog) -> Path:
+    """Let builds wait, a minute at most, until the returned file is there."""
+    sign, goes = blog.directory / "building", blog.directory / "go"
+    goes.unlink(missing_ok=True)
+    wait = f"n=0; until [ -e '{goes}' ] || [ $n = 600 ]; do n=$((n + 1)); sleep 0.1; done"
+    blog.rebuild["build"] = f"sh build.sh; touch '{sign}'; {wait}; rm '{sign}'"
+    return goes
 
 
 def test_an_engine_that_is_not_there(blog: Blog, tmp_path: Path) -> None:
@@ -120,7 +126,8 @@ def test_traefik_that_cannot_be_asked_in_the_middle(blog: Blog) -> None:
     version, before = blog.version, blog.containers()
     with Relay(blog.proxy.api_port, rtt=0) as relay, visitors(blog) as asking:
         blog.settings["traefik"]["api"] = f"http://127.0.0.1:{relay.port}"
-        blog.settings["traefik"]["timeout"] = 8
+        blog.settings["traefik"]["timeout"] = 5
+        blog.rebuild["settle"] = 3  # there is time to pull the cable before Traefik is told
         blog.commit("nobody to ask")
         running = blog.start()
         reached(blog, running, "start")
@@ -135,7 +142,7 @@ def test_traefik_that_cannot_be_asked_in_the_middle(blog: Blog) -> None:
 def test_a_proxy_file_that_is_edited_by_hand_meanwhile(blog: Blog) -> None:
     """What somebody wrote during the build is kept aside and told, and the roll ends well."""
     assert blog.proxy
-    blog.rebuild["build"] = SLOW_BUILD.format(directory=blog.directory, seconds=3)
+    goes = hold_build(blog)
     blog.commit("beside an editor")
     with visitors(blog):
         running = blog.start()
@@ -144,6 +151,7 @@ def test_a_proxy_file_that_is_edited_by_hand_meanwhile(blog: Blog) -> None:
         saved = blog.directory / "saved"
         saved.write_text(f"# Anna was here\n{blog.proxy.own.read_text()}")
         saved.replace(blog.proxy.own)
+        goes.touch()
         ended = running.ended()
     assert ended.code == 0, ended.err
     assert "by hand" in ended.err or "meanwhile" in ended.err, ended.err
@@ -161,7 +169,7 @@ def test_a_build_that_takes_too_long(blog: Blog) -> None:
     """It ends with the container that it runs in."""
     version, before = blog.version, set(blog.engine.docker("ps", "--all", "--quiet").split())
     blog.rebuild["build_timeout"] = 3
-    blog.commit("for ever", {"Dockerfile": "FROM app:plain\nRUN sleep 61\n"})
+    blog.commit("for ever", {"Dockerfile": "FROM app:plain\nRUN sleep 301\n"})
     with visitors(blog):
         blog.run().failed(1, "build ran for longer than 3 s")
     blog.undo()
@@ -171,13 +179,14 @@ def test_a_build_that_takes_too_long(blog: Blog) -> None:
 
 def test_two_pushes_at_once(blog: Blog) -> None:
     """The second waits, and deploys its own commit when the first is done."""
-    blog.rebuild["build"] = SLOW_BUILD.format(directory=blog.directory, seconds=3)
+    goes = hold_build(blog)
     blog.commit("the first")
     with visitors(blog) as asking:
         first = blog.start()
         reached(blog, first, "build")
         blog.commit("the second")
-        second = blog.start("--lock-wait", "60")
+        second = blog.start("--lock-wait", "100")
+        goes.touch()
         assert first.ended().code == 0, first.said
         assert second.ended().code == 0, second.said
     assert {"the first", "the second"} <= set(asking.answers)
@@ -192,7 +201,7 @@ def test_a_network_that_is_cut(blog: Blog, sshd: Sshd) -> None:
             blog.commit(f"cut off in {moment}")
             with Relay(sshd.port, rtt=0.02) as relay:
                 blog.host = login(sshd, relay.port)
-                running = blog.start()
+                running = blog.start("--drain", "5")
                 reached(blog, running, moment)
                 relay.cut()
             assert running.ended().code in (1, 4, 7), running.said
@@ -209,7 +218,7 @@ def test_an_interrupted_deploy(blog: Blog, moment: str) -> None:
     """Ctrl-C in any step: exit code 130, and the old version as it was; once the old one goes, the new one whole."""
     before = blog.version
     if moment == "build":
-        blog.rebuild["build"] = SLOW_BUILD.format(directory=blog.directory, seconds=20)
+        hold_build(blog)
     version = f"interrupted in {moment}"
     blog.commit(version)
     with visitors(blog):

@@ -93,7 +93,7 @@ def test_several_hosts_one_after_the_other(engine: Engine, engine_beside: Engine
         for each in blogs:
             (config,) = server_session(each.engine, each.directory)
             each.host = login(stack.enter_context(sshd_for_tests(tmp_path, config=(config,))))
-            front(each.engine, each.directory / "conf", gate="blog" if each is blogs[0] else "nobody")
+            front(each.engine, each.directory / "conf", closed=each is not blogs[0])
             each.host["connect_to"] = each.engine.address("traefik")
         first, second = blogs
         first.begin()
@@ -104,7 +104,7 @@ def test_several_hosts_one_after_the_other(engine: Engine, engine_beside: Engine
         first.rebuild["path"] = "server/blog"
         first.settings["health"] |= {"url": "http://blog.test/", "contains": "1"}
         assert first.deploy()["hosts"]
-        first.settings["health"] = {"url": "http://blog.test/gate", "timeout": 10}
+        first.settings["health"] = {"url": "http://blog.test/gate"}
         first.commit("2")
         ended = first.run()
         ended.failed(5, "health gate")
@@ -114,16 +114,21 @@ def test_several_hosts_one_after_the_other(engine: Engine, engine_beside: Engine
         assert len(told) == 2, ended.err
 
 
-def front(engine: Engine, directory: Path, *, gate: str) -> None:
-    """Traefik that nobody tells of a roll; its path /gate leads to this service."""
+def front(engine: Engine, directory: Path, *, closed: bool) -> None:
+    """Traefik that nobody tells of a roll; its path /gate wants a password, if it is closed."""
     proxy = Proxy(engine, directory)
     proxy.own.unlink()
-    services = {"blog": "http://blog", "nobody": "http://127.0.0.1:9"}
-    lines = [f"    {name}: {{loadBalancer: {{servers: [{{url: '{url}'}}]}}}}" for name, url in services.items()]
-    routers = [
-        f"    {name}: {{rule: 'PathPrefix(`{path}`)', service: {to}}}"
-        for name, path, to in (("all", "/", "blog"), ("gate", "/gate", gate))
-    ]
-    text = "\n".join(["http:", "  routers:", *routers, "  services:", *lines])
-    (directory / "routers.yml").write_text(f"{text}\n")
+    (directory / "routers.yml").write_text(
+        f"""\
+http:
+  routers:
+    all: {{rule: 'PathPrefix(`/`)', service: blog}}
+    gate: {{rule: 'PathPrefix(`/gate`)', service: blog, middlewares: [{"closed" if closed else "open"}]}}
+  middlewares:
+    closed: {{basicAuth: {{users: ['nobody:nothing']}}}}
+    open: {{headers: {{customRequestHeaders: {{X-Open: 'yes'}}}}}}
+  services:
+    blog: {{loadBalancer: {{servers: [{{url: 'http://blog'}}]}}}}
+"""
+    )
     proxy.start()

@@ -320,8 +320,9 @@ def test_kills(site: Deployment, server: Server) -> None:
         ("sha256sum", "'-c patched'", "session"),
         ("mv", "*/record\\ *", "session"),
     ):
-        waits = site.directory / f"{program}-waits"
-        server.replace(program, f'case "$*" in {pattern}) : >{waits}; sleep 0.3;; esac\nexec /usr/bin/{program} "$@"')
+        waits, goes = (site.directory / f"{program}-{does}" for does in ("waits", "goes"))
+        wait = f": >{waits}; n=0; until [ -e {goes} ] || [ $n = 3000 ]; do n=$((n + 1)); sleep 0.02; done"
+        server.replace(program, f'case "$*" in {pattern}) {wait};; esac\nexec /usr/bin/{program} "$@"')
         old = site.served()
         write(site, f"killed in {program}")
         site.configure()
@@ -329,9 +330,10 @@ def test_kills(site: Deployment, server: Server) -> None:
         with subprocess.Popen(
             command, cwd=site.directory, env=site.environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         ) as client:
-            assert wait_until(waits.exists, 20)
+            assert wait_until(waits.exists, 60)
             for pid in [client.pid] if victim == "client" else [*server.sshd.processes()]:
                 send(pid, signal.SIGKILL)
+            goes.touch()
         assert site.served() == old
         (server.programs / program).unlink()
         assert is_little(site, deployed(site))

@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from deployer.command import REMOTE_COMMAND
 from tests.agent import Agent
 from tests.end_to_end.deployment import Deployment, Ran, tree
 from tests.end_to_end.processes import send
+from tests.end_to_end.site import wait_until
 from tests.integration.ssh_visits import occupy, settles
 from tests.relay import Relay
 from tests.sshd import Sshd, make_key, sshd_for_tests
@@ -103,14 +103,14 @@ def test_a_jump_host_that_dies_during_the_upload(site: Deployment, sshd: Sshd, j
     """The message names it, the old release serves, and the next run needs no repair."""
     go_through(site, jump, host=sshd)
     site.deploy()
-    site.write("big.bin", os.urandom(4_000_000))
+    site.write("big.bin", os.urandom(12_000_000))
     ended: list[Ran] = []
     with Relay(to=jump.port, rtt=0.001, rate=8) as relay:
         go_through(site, jump, host=sshd, first_port=relay.port)
         deploying = threading.Thread(target=lambda: ended.append(site.run()))
         deploying.start()
-        # In the middle: the file needs four seconds.
-        assert settles(lambda: relay.traffic().sent > 1_000_000, 20)
+        # In the middle: the file needs twelve seconds.
+        assert settles(lambda: relay.traffic().sent > 1_000_000, 60)
         for pid in jump.sessions():
             send(pid, signal.SIGKILL)
         deploying.join()
@@ -163,14 +163,18 @@ def test_a_server_that_turns_visitors_away_is_tried_again(tmp_path: Path) -> Non
         with occupy(server):
             site.host["connect_timeout"] = 1
             site.run().failed(4, "hung up without the greeting of an SSH server", "Exceeded MaxStartups")
-        site.host["connect_timeout"] = 10
-        other = occupy(server)
-        leaving = threading.Timer(2.5, other.close)
-        leaving.start()
-        began = time.monotonic()
-        assert site.deploy()["status"] == "deployed"
-        assert time.monotonic() - began > 2
-        leaving.join()
+        with Relay(server.port, rtt=0) as relay, occupy(server) as other:
+            site.host |= {"port": relay.port, "host_key": [server.pin(port=relay.port)], "connect_timeout": 60}
+
+            def leave_when_it_comes_again() -> None:
+                wait_until(lambda: relay.traffic().connections > 1, 60)
+                other.close()
+
+            leaving = threading.Thread(target=leave_when_it_comes_again, daemon=True)
+            leaving.start()
+            assert site.deploy()["status"] == "deployed"
+            leaving.join()
+            assert relay.traffic().connections > 1
 
 
 def test_a_key_that_is_held_to_the_one_command_deploys(site: Deployment, sshd: Sshd, tmp_path: Path) -> None:

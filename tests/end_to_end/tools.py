@@ -1,12 +1,13 @@
-"""A host's tools, as a directory that is all of its PATH: some are missing, and some take their time."""
+"""A host's tools, as a directory that is all of its PATH: some are missing, and some wait to be told to go on."""
 
 from __future__ import annotations
 
 import shutil
 import subprocess
+from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["link_tools", "slow_tool"]
+__all__ = ["HeldTool", "hold_tool", "link_tools"]
 
 TOOLS = (
     "sh tar find xargs stat sha256sum dd mv ln df date mkdir rm rmdir cp chmod touch head tail tr wc sort id readlink cat "
@@ -25,15 +26,32 @@ def link_tools(directory: Path) -> Path:
     return directory
 
 
-def slow_tool(directory: Path, name: str, arguments: str, *, seconds: int = 1, program: str | None = None) -> Path:
+@dataclass(frozen=True, slots=True)
+class HeldTool:
+    """A tool that waits until it is let go, two minutes at most; the file ``goes`` lets it."""
+
+    waits: Path
+    goes: Path
+
+    def is_waiting(self) -> bool:
+        """Whether it has begun to wait."""
+        return self.waits.exists()
+
+    def let_go(self) -> None:
+        """It does its work now."""
+        self.goes.touch()
+
+
+def hold_tool(directory: Path, name: str, arguments: str, *, program: str | None = None) -> HeldTool:
     """Let a tool wait before it does anything with ``arguments``, a pattern of the shell.
 
-    Returns the file that it makes when it begins to wait. ``program`` is the tool, if it is none of those linked.
+    ``program`` is the tool, if it is none of those linked.
     """
-    waiting = directory / f"{name}-waits"
-    check = f'case "$*" in "--exchange "*) exit 1;; {arguments}) : >"{waiting}"; sleep {seconds};; esac'
+    held = HeldTool(directory / f"{name}-waits", directory / f"{name}-goes")
+    wait = f': >"{held.waits}"; n=0; until [ -e "{held.goes}" ] || [ $n = 6000 ]; do n=$((n + 1)); sleep 0.02; done'
+    check = f'case "$*" in "--exchange "*) exit 1;; {arguments}) {wait};; esac'
     _replace(directory / name, check, program or shutil.which(name))
-    return waiting
+    return held
 
 
 def _replace(tool: Path, check: str, program: str | None) -> None:

@@ -42,7 +42,7 @@ class Visitors:
         self._site, self._pause = site, pause
         self._expected = Expected(frozenset(), missing=True)
         self._ending = threading.Event()
-        self._connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+        self._connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
         self._numbers = itertools.count()
         self.problems: list[str] = []
         self.visits = self.requests = self.missed = 0
@@ -65,7 +65,7 @@ class Visitors:
     ) -> None:
         self._ending.set()
         for thread in self._threads:
-            thread.join(20)
+            thread.join(90)
         self._connection.close()
 
     def _repeat(self, visit: Callable[[], None]) -> None:
