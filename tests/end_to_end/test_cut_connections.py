@@ -12,6 +12,7 @@ from tests.end_to_end.site import wait_until
 from tests.relay import Relay
 from tests.sshd import Sshd
 
+pytestmark = pytest.mark.timeout(300)
 LIMIT = 5_000_000
 UNDO_SECONDS = 60.0  # it is a moment's work, and the machine may be busy
 EARLY = 5

@@ -19,6 +19,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import need
+from tests.receiver.pages_parts import eventually
 from tests.receiver.program import Receiver, push
 
 
@@ -102,7 +103,7 @@ def test_a_client_that_drips_does_not_keep_others_waiting(receiver: Receiver) ->
         connection.sendall(b"POST /hooks/github HTTP/1.1\r\nHost: x\r\nContent-Length: 500\r\n")
     began, open_ones = time.monotonic(), list(slow)
     longest = 0.0
-    while open_ones and time.monotonic() - began < 60:
+    while open_ones and time.monotonic() - began < 90:
         for connection in list(open_ones):
             connection.settimeout(0)
             try:
@@ -119,7 +120,7 @@ def test_a_client_that_drips_does_not_keep_others_waiting(receiver: Receiver) ->
         time.sleep(1)
     for connection in slow:
         connection.close()
-    assert not open_ones and longest < 10
+    assert not open_ones and longest < 20  # whoever waits for them waits for half a minute
 
 
 test_a_client_that_drips_does_not_keep_others_waiting = pytest.mark.slow(
@@ -142,7 +143,7 @@ def test_a_locked_database_delays_and_then_refuses(tmp_path: Path) -> None:
         time.sleep(1.5)
         assert done == []
         blocker.execute("ROLLBACK")
-        waiting.join(30)
+        waiting.join(60)
         assert done == [202]
         blocker.execute("BEGIN IMMEDIATE")
         refused = server.deliver(push(after="2" * 40), guid="never")
@@ -158,14 +159,9 @@ def test_reload_takes_a_new_secret_and_keeps_the_old_configuration_if_the_new_on
         assert server.process is not None
         (tmp_path / "secret").write_text("another secret of ours", "utf-8")
         server.process.send_signal(signal.SIGHUP)
-        deadline = time.monotonic() + 30
-        while server.deliver(push(), secret="another secret of ours").status != 202:
-            assert time.monotonic() < deadline, server.log
-            time.sleep(0.2)
+        eventually(lambda: server.deliver(push(), secret="another secret of ours").status == 202, 60)
         server.file.write_text("nonsense = ", "utf-8")
         server.process.send_signal(signal.SIGHUP)
-        while "the configuration was not reloaded" not in server.log:
-            assert time.monotonic() < deadline, server.log
-            time.sleep(0.2)
+        eventually(lambda: "the configuration was not reloaded" in server.log, 60)
         assert server.deliver(push(), secret="another secret of ours").status == 202
         assert re.search("another secret|Everybody", server.log) is None

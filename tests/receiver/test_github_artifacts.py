@@ -255,7 +255,7 @@ def test_a_dripping_archive_is_not_waited_for(
     def drip(_asked: Asked, handler: Handler) -> bool:
         handler.send_response(200)
         handler.end_headers()
-        for _ in range(300):
+        for _ in range(1_200):
             handler.wfile.write(b"z")
             handler.wfile.flush()
             time.sleep(0.1)
@@ -267,7 +267,7 @@ def test_a_dripping_archive_is_not_waited_for(
     hub.storage.rule = drip
     began = time.monotonic()
     assert refused(api, tmp_path / "site.zip", GitHubUnavailable).endswith("it did not arrive within 1 s")
-    assert time.monotonic() - began < 20
+    assert time.monotonic() - began < 60
 
 
 @pytest.mark.parametrize("place", ["file:///etc/passwd", "ftp://127.0.0.1/x", "//127.0.0.1/x", "http:///x", "/x"])

@@ -60,7 +60,7 @@ def test_refusals_say_what_to_do(
     assert raised.message.startswith(NOT_SET + words)
     assert isinstance(raised, GitHubUnavailable) == is_hopeless
     assert len(hub.asked) == 1
-    assert time.monotonic() - began < 20
+    assert time.monotonic() - began < 60  # some of them ask for an hour
 
 
 @pytest.mark.parametrize("content", [["what"], "text", None, {"object": {"sha": "main", "type": "commit"}}, {}])
@@ -101,7 +101,7 @@ def test_silence_ends_by_itself(hub: Hub, api: GitHubApi) -> None:
     """After ten seconds, without another try."""
 
     def silent(_asked: Asked, _handler: Handler) -> bool:
-        time.sleep(40)
+        time.sleep(90)
         return True
 
     hub.rule = silent
@@ -109,7 +109,8 @@ def test_silence_ends_by_itself(hub: Hub, api: GitHubApi) -> None:
     raised = trouble(api)
     assert raised.message == f"{NOT_SET}GitHub's API at {hub.url} does not answer (ReadTimeout)"
     assert isinstance(raised, GitHubUnavailable)
-    assert 9 < time.monotonic() - began < 25
+    assert 9 < time.monotonic() - began < 60
+    assert len(hub.asked) == 1
 
 
 def test_a_dripping_answer_is_not_waited_for(hub: Hub, api: GitHubApi, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -117,7 +118,7 @@ def test_a_dripping_answer_is_not_waited_for(hub: Hub, api: GitHubApi, monkeypat
 
     def drip(_asked: Asked, handler: Handler) -> bool:
         handler.wfile.write(b"HTTP/1.1 201 Created\r\nX-Slow: ")
-        for _ in range(300):
+        for _ in range(1_200):
             handler.wfile.write(b"z")
             handler.wfile.flush()
             time.sleep(0.1)
@@ -129,7 +130,7 @@ def test_a_dripping_answer_is_not_waited_for(hub: Hub, api: GitHubApi, monkeypat
     raised = trouble(api)
     assert raised.message == f"{NOT_SET}GitHub's API at {hub.url} did not answer within 2 s"
     assert isinstance(raised, GitHubUnavailable)
-    assert time.monotonic() - began < 15
+    assert time.monotonic() - began < 60
 
 
 def test_nobody_there() -> None:
@@ -139,7 +140,7 @@ def test_nobody_there() -> None:
     raised = trouble(connected(settings(f"http://127.0.0.1:{port}"), secrets()))
     assert raised.message == f"{NOT_SET}GitHub's API at http://127.0.0.1:{port} does not answer (ConnectionError)"
     assert isinstance(raised, GitHubUnavailable)
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - began < 25
 
 
 @pytest.mark.parametrize("token", [TOKEN + "\n", f"{TOKEN}é", f" {TOKEN}"])

@@ -195,7 +195,7 @@ class Server:
         """What a visitor gets of an app."""
         container, path = ("blog-blog-1", "/") if name == "blog" else ("receiver-web-1", f"/{name}/")
         try:
-            connection = http.client.HTTPConnection(self.engine.address(container), 80, timeout=10)
+            connection = http.client.HTTPConnection(self.engine.address(container), 80, timeout=30)
             connection.request("GET", path)
             return connection.getresponse().read().decode().strip()
         except (AssertionError, StopIteration, OSError, http.client.HTTPException):

@@ -305,7 +305,9 @@ def test_a_database_that_cannot_be_read_is_told(place: Place, visitor: Visitor) 
 
 def test_times_are_told_as_people_say_them(place: Place, visitor: Visitor) -> None:
     """Beside the exact time, for whoever wants that."""
+    before = time.time()
     place.deployed("blog", "b" * 40, "20261122T190300Z-bbbbbbb", ago=3 * 86_400)
+    after = time.time()
     page = visitor.get("/apps/blog").text
-    exact = time.strftime("%Y-%m-%dT%H:%M", time.gmtime(time.time() - 3 * 86_400))
-    assert "3 d ago" in page and f'datetime="{exact}' in page
+    exact = [time.strftime("%Y-%m-%dT%H:%M", time.gmtime(at - 3 * 86_400)) for at in (before, after)]
+    assert "3 d ago" in page and any(f'datetime="{minute}' in page for minute in exact)

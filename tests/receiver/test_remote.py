@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from deployer.secret import Secret
-from receiver.remote import RemoteTrouble, git_variables, list_refs, server_of, shown
+from receiver.remote import RemoteSilent, RemoteTrouble, git_variables, list_refs, server_of, shown
 from tests.contract.checkout_server import GitServer
 from tests.end_to_end.repository import git
 from tests.receiver.hub_settings import NONE
@@ -88,10 +88,9 @@ def test_nobody_is_asked_for_a_password(origin: Path, monkeypatch: pytest.Monkey
     monkeypatch.setenv("GIT_ASKPASS", "/bin/false")
     with GitServer(origin.parent, "right") as server:
         for user in ("", "anna:TheWrongPassword@"):
-            began = time.monotonic()
             with pytest.raises(RemoteTrouble) as trouble:
                 list_refs(f"http://{user}{server.host}/origin.git", ["refs/heads/main"], key=NONE)
-            assert time.monotonic() - began < 20
+            assert not isinstance(trouble.value, RemoteSilent)  # as somebody would be who waits for an answer
             assert "TheWrongPassword" not in str(trouble.value)
         one_user = f"http://anna:right@{server.host}/origin.git"
         assert list_refs(one_user, ["refs/heads/main"], key=NONE) == {"refs/heads/main": commits(origin)[1]}
@@ -122,9 +121,9 @@ def test_a_silent_server_is_not_waited_for() -> None:
         began = time.monotonic()
         with pytest.raises(RemoteTrouble, match=r"did not list its refs within 1 s"):
             list_refs(f"git://127.0.0.1:{server.getsockname()[1]}/x.git", ["refs/heads/main"], key=NONE, seconds=1)
-        assert time.monotonic() - began < 15
+        assert time.monotonic() - began < 60
         for connection in kept:
-            connection.settimeout(20)
+            connection.settimeout(60)
             while connection.recv(4096):
                 pass
             connection.close()

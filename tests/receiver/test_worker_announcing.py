@@ -128,7 +128,7 @@ def test_a_github_that_is_silent_is_nothing_to_the_deploy(stage: Stage) -> None:
 
     def wait(_asked: Asked, handler: http.server.BaseHTTPRequestHandler) -> bool:
         asked_it.set()
-        silent.wait(60)
+        silent.wait(110)
         handler.close_connection = True
         return True
 

@@ -14,7 +14,7 @@ from tests.receiver.worker_parts import WorkerProcess, World, wait_for
 _APPS = 4
 _BUILD = """set -e
 mkdir "{folder}/busy/$APP" || echo two of $APP at once >>"{folder}/wrong"
-sleep 0.3
+while test -e "{folder}/wait"; do sleep 0.05; done
 mkdir -p public
 cp version public/index.html
 rmdir "{folder}/busy/$APP" """
@@ -36,20 +36,27 @@ def shared(folder: Path, url: str = "") -> World:
 
 def work_together(world: World) -> None:
     """Two workers, and pushes while they work."""
+    (world.folder / "wait").touch()
     with WorkerProcess(world, "first") as first, WorkerProcess(world, "second") as second:
         for number in range(3):
             world.origin.commit({"version": f"{number}"})
             for app in range(_APPS):
                 world.ask(app=f"app{app}")
+        # Each has room for two of the four.
+        wait_for(lambda: len(owners(world)) == 2, "something to do for both")
+        (world.folder / "wait").unlink()
         world.quiet()
-        logs = "\n".join(world.log(job.id) for job in world.all_jobs())
         assert first.stop() == second.stop() == 0
-    owners = {line.split(" by ")[1] for line in logs.splitlines() if line.startswith("attempt ")}
-    assert len(owners) == 2, "one of the workers had nothing to do"
     assert not (world.folder / "wrong").exists()
     served = [(world.folder / "www" / f"app{app}" / "index.html").read_text() for app in range(_APPS)]
     assert served == ["2"] * _APPS
     assert {job.status for job in world.all_jobs()} <= {Status.SUCCEEDED, Status.UNCHANGED}
+
+
+def owners(world: World) -> set[str]:
+    """The workers that have begun a job."""
+    logs = "\n".join(world.log(job.id) for job in world.all_jobs())
+    return {line.split(" by ")[1] for line in logs.splitlines() if line.startswith("attempt ")}
 
 
 def test_two_workers_share_one_file(tmp_path: Path) -> None:
@@ -80,7 +87,7 @@ def test_another_machines_job_is_found_when_its_lease_is_over(on_server: World) 
     lost = jobs.claim(on_server.database, "elsewhere-1-abc", ["app0"])
     assert lost is not None and lost.id == number
     with WorkerProcess(on_server):
-        wait_for(lambda: on_server.live("app0"), "the deploy")
+        wait_for(lambda: on_server.live("app0"), "the deploy", 100)
     live = on_server.live("app0")
     assert live is not None and live.since - lost.started_at >= jobs.LEASE_SECONDS
     assert not jobs.settle(on_server.database, lost, jobs.Settled(Status.FAILED)), "the fence is broken"

@@ -14,6 +14,7 @@ import pytest
 
 from receiver.store import Status
 from tests.conftest import need
+from tests.end_to_end.processes import is_idle
 from tests.receiver.worker_parts import WorkerProcess, World, wait_for
 
 _WAITING_BUILD = """set -e
@@ -59,7 +60,9 @@ def test_a_log_without_room_costs_lines_and_nothing_else(
     with WorkerProcess(world) as worker:
         number = world.ask()
         wait_for(lambda: os.statvfs(logs).f_bavail == 0 and (tmp_path / "builds").exists(), "a full disk")
-        time.sleep(2)  # lines that have nowhere to go
+        # The other lines have nowhere to go.
+        wait_for(lambda: all(is_idle(child) for child in worker.children()), "all that was printed to be taken in")
+        time.sleep(1)
         ballast.unlink()
         (tmp_path / "wait").unlink()
         world.succeeded(number)
