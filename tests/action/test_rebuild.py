@@ -66,7 +66,7 @@ def test_a_version_that_fails_its_gate_is_rolled_back(example: Example, workspac
     before, commit = example.containers(), example.publish("Be out of tune")
     workspace.environment["DEPLOYER_HEALTH_CONTAINS"] = "in tune"
     with Visitors(example.url) as asking:
-        ran = workspace.run(example.inputs(timeout="2"), secrets=secrets(example.stage.sshd))
+        ran = workspace.run(example.inputs(), secrets=secrets(example.stage.sshd))
     ran.failed("failed its health gate", "in tune", "exit status 5")
     assert asking.failures == []
     assert commit[:7] in "".join(asking.answers)
@@ -84,7 +84,7 @@ def test_a_version_that_fails_its_gate_is_rolled_back(example: Example, workspac
 
 
 def test_a_job_that_is_cancelled_in_the_roll(example: Example, workspace: Workspace) -> None:
-    """Each step is over in five seconds: before the gate the old version stays, after it the new; the next run is well."""
+    """Each step is over soon: before the gate the old version stays, after it the new; the next run is well."""
     before, commit = example.containers(), example.publish("Be cancelled")
     inputs = revealed(example.inputs(), example.stage.sshd)
 
@@ -97,17 +97,17 @@ def test_a_job_that_is_cancelled_in_the_roll(example: Example, workspace: Worksp
                 SECONDS,
             )
             seconds, said = cancel(process)
-        assert seconds < 5, said
+        assert seconds < 12, said  # five, where nothing else runs; less than what each would have to wait for
         assert ("::error" in said) == (process.returncode != 0), said
         return process.returncode
 
     with Visitors(example.url) as asking:
         assert cancelled_when("begun", DEPLOYER_SETTLE="60") == 130
-        assert wait_until(example.is_unlocked, 5)
+        assert wait_until(example.is_unlocked, 40)
         assert example.containers() == before
         # The next run goes all the way; what it has left to do when it is cancelled, the server does.
-        assert cancelled_when("retiring", DEPLOYER_DRAIN="8") == 0
-        assert wait_until(example.is_unlocked, 30)
+        assert cancelled_when("retiring", DEPLOYER_DRAIN="15") == 0
+        assert wait_until(example.is_unlocked, 60)
         assert example.deploy()["status"] == "unchanged"
     assert asking.failures == []
     example.steady(commit[:7])

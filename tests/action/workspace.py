@@ -57,11 +57,16 @@ class Ran:
         return self
 
     def failed(self, *words: str) -> Ran:
-        """Itself, if the step failed with one error line that holds all ``words``, and no traceback."""
+        """Itself, if the step failed, said all ``words`` where people look, and had no traceback.
+
+        This runner may lose what a step that ends at once has printed last; its files are whole. What only the log is to
+        say is asked of :meth:`Workspace.in_shell`.
+        """
         assert self.outcome == "failure", self.log
         assert "Traceback" not in self.log
+        told = "\n".join((self.log, self.summary, *self.outputs.values()))
         for word in words:
-            assert word in self.log, f"{word!r} is not in:\n{self.log}"
+            assert word in told, f"{word!r} is not in:\n{told}"
         return self
 
 
@@ -219,6 +224,16 @@ class Workspace:
             said, _ = process.communicate(timeout=SECONDS)
         return process.returncode, said
 
+    def refused(self, inputs: Mapping[str, str], *words: str, code: int, **variables: str) -> str:
+        """The log of a run in the step's shell that has to fail, with one error line that holds all ``words``."""
+        returned, said = self.in_shell(inputs, **variables)
+        assert returned == code, said
+        assert "Traceback" not in said
+        (line,) = (line for line in said.splitlines() if line.startswith("::error"))
+        for word in words:
+            assert word in line, f"{word!r} is not in:\n{line}"
+        return said
+
 
 def login(sshd: Sshd, target: Path, **more: str) -> dict[str, str]:
     """What the blogger's workflow says, its secrets as such."""
@@ -249,9 +264,12 @@ def revealed(inputs: Mapping[str, str], sshd: Sshd) -> dict[str, str]:
 
 
 def cancel(process: subprocess.Popen[str]) -> tuple[float, str]:
-    """Cancel a step as GitHub's runner does: SIGINT, 7.5 s later SIGTERM, 2.5 s later the end; the seconds, and the log."""
+    """Cancel a step as GitHub's runner does, with twice its patience for busy machines; the seconds, and the log.
+
+    That is SIGINT, 7.5 s later SIGTERM, and 2.5 s later the end.
+    """
     began = time.monotonic()
-    for number, patience in ((signal.SIGINT, 7.5), (signal.SIGTERM, 2.5), (signal.SIGKILL, 30.0)):
+    for number, patience in ((signal.SIGINT, 15.0), (signal.SIGTERM, 5.0), (signal.SIGKILL, 30.0)):
         process.send_signal(number)
         with contextlib.suppress(subprocess.TimeoutExpired):
             said, _ = process.communicate(timeout=patience)
