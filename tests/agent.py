@@ -13,7 +13,7 @@ from tests.conftest import need
 
 __all__ = ["Agent"]
 
-_SECONDS = 5.0
+_SECONDS = 60.0
 
 
 class Agent:

@@ -16,8 +16,8 @@ from tests import parts
 __all__ = ["IMAGE", "Dockerd", "dockerd_for_tests"]
 
 IMAGE = "box:latest"
-_START_SECONDS = 30.0
-_STOP_SECONDS = 20.0
+_START_SECONDS = 60.0
+_STOP_SECONDS = 60.0
 
 
 class Dockerd:

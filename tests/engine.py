@@ -39,8 +39,8 @@ __all__ = ["Engine", "engine_for_tests"]
 
 _PREFIX = "engine-"
 _NAMESPACE = "deployer-tests"
-_START_SECONDS = 30.0
-_STOP_SECONDS = 20.0
+_START_SECONDS = 60.0
+_STOP_SECONDS = 60.0
 
 
 class Engine(Docker):

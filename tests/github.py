@@ -27,7 +27,7 @@ __all__ = ["NODE_MODULES", "Asked", "GitHub", "Rule", "answer", "description", "
 NODE_MODULES = Path(sys.prefix) / "node" / "node_modules"
 ROOM = "/repos/{owner}/{repo}/deployments"
 PATHS = (ROOM, f"{ROOM}/{{deployment_id}}", f"{ROOM}/{{deployment_id}}/statuses")
-START_SECONDS = 30.0
+START_SECONDS = 60.0
 
 
 @dataclass(frozen=True)

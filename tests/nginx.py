@@ -16,8 +16,8 @@ from tests.parts import find
 
 __all__ = ["Nginx"]
 
-START_SECONDS = 10.0
-STOP_SECONDS = 5.0
+START_SECONDS = 60.0
+STOP_SECONDS = 60.0
 
 # sendfile and etag are on and the open-file cache is off, as in a distribution's or an image's own configuration.
 # Worker processes of root's nginx stay root, so that folders which only the test can enter can be served; see ``user``.

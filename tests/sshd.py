@@ -28,8 +28,8 @@ __all__ = ["Sshd", "make_key", "sshd_for_tests"]
 
 LOOPBACK = "127.0.0.1"
 HOST_KEY_TYPES = ("ed25519", "ecdsa", "rsa")
-_START_SECONDS = 10.0
-_STOP_SECONDS = 5.0
+_START_SECONDS = 60.0
+_STOP_SECONDS = 60.0
 
 
 def make_key(path: Path, kind: str = "ed25519", *, passphrase: str = "", options: Sequence[str] = ()) -> Path:

@@ -33,7 +33,7 @@ cat
 
 
 def run(argv: tuple[str, ...], data: bytes, **options: object) -> bytes:
-    return subprocess.run(argv, input=data, capture_output=True, check=True, timeout=30, **options).stdout  # type: ignore[call-overload,no-any-return]
+    return subprocess.run(argv, input=data, capture_output=True, check=True, timeout=60, **options).stdout  # type: ignore[call-overload,no-any-return]
 
 
 @pytest.mark.parametrize("name", SHELLS)

@@ -17,9 +17,10 @@ from deployer.clock import SystemClock
 from deployer.composition import STRATEGIES, StrategyParts, commit_of, gate_for, label, transport_for
 from deployer.config import Config, load, load_secrets
 from deployer.plan import Plan, ServedFile
+from deployer.ports import Clock
 from deployer.watching import ProbeWatch
 from tests.conftest import need
-from tests.fakes import RecordedReports
+from tests.fakes import FakeClock, RecordedReports
 
 PAGE = b"<h1>new</h1>"
 
@@ -136,8 +137,8 @@ def test_without_a_url_there_is_no_gate(tmp_path: Path) -> None:
     assert gate_for(config(tmp_path), SystemClock(), RecordedReports())(Plan("B", "A")) is None
 
 
-def gate(config: Config, *served: ServedFile) -> str:
-    made = gate_for(config, SystemClock(), RecordedReports())(Plan("B", "A", served=served))
+def gate(config: Config, *served: ServedFile, clock: Clock | None = None) -> str:
+    made = gate_for(config, clock or SystemClock(), RecordedReports())(Plan("B", "A", served=served))
     assert made is not None
     return made()
 
@@ -155,7 +156,8 @@ def test_a_gate_compares_what_is_served(tmp_path: Path, site: str) -> None:
     right = ServedFile("index.html", hashlib.sha256(PAGE).hexdigest(), len(PAGE))
     wrong = ServedFile("index.html", hashlib.sha256(b"old").hexdigest(), 3)
     assert gate(config(tmp_path, url=f"{site}/"), right) == ""
-    assert "other contents than the release" in gate(config(tmp_path, url=f"{site}/", health__timeout=1), wrong)
+    patient = config(tmp_path, url=f"{site}/", health__timeout=10)
+    assert "other contents than the release" in gate(patient, wrong, clock=FakeClock())
     assert gate(config(tmp_path, health__url=f"{site}/health"), wrong) == ""
 
 

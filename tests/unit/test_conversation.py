@@ -232,7 +232,7 @@ def test_many_sessions_leave_no_threads() -> None:
     for session in sessions:
         session.perform(ask("one"))
         session.close()
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 30
     while threading.active_count() > before and time.monotonic() < deadline:
         time.sleep(0.01)
     assert threading.active_count() <= before
@@ -247,6 +247,6 @@ def test_an_end_that_nobody_asked_for_is_known() -> None:
         channel = Memory(says(line))
         session = Conversation(channel, PROGRAM, "host")
         channel.end_input()
-        session._receiver.join(5)
+        session._receiver.join(30)
         with pytest.raises(kind):
             session.check()

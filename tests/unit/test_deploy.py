@@ -187,11 +187,12 @@ def test_a_source_that_cannot_be_read_does_not_wait_for_the_host() -> None:
     """The message comes at once, even when the host takes long to answer."""
     world = World()
     answered = threading.Event()
+    waited: list[bool] = []
     world.strategy.troubles["scan"] = InvalidInput("the source is empty")
 
     class Slow(FakeTransport):
         def open(self, program: str) -> FakeSession:
-            answered.wait(20)
+            waited.append(answered.wait(60))
             return world.session
 
     collaborators = Collaborators(
@@ -202,6 +203,7 @@ def test_a_source_that_cannot_be_read_does_not_wait_for_the_host() -> None:
         uninterrupted=lambda: held([]),
     )
     result = deploy(Result("blog", "static", "", (), ""), world.strategy, collaborators)
+    assert waited == []
     answered.set()
     assert isinstance(result.error, InvalidInput)
 

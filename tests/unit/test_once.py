@@ -121,14 +121,14 @@ def test_threads_share_it() -> None:
     barrier = threading.Barrier(4)
 
     def take() -> None:
-        barrier.wait(10)
+        barrier.wait(30)
         got.append(b"".join(once.frames(silent)))
 
     threads = [threading.Thread(target=take) for _ in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(10)
+        thread.join(60)
     assert got == [b"".join(FRAMES)] * 4
     assert source.made == [*range(20)]
 

@@ -45,7 +45,7 @@ def lock(name: str) -> str:
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> zipfile.ZipFile:
     folder = tmp_path_factory.mktemp("wheel")
     command = [sys.executable, "-m", "hatchling", "build", "--target", "wheel", "--directory", str(folder)]
-    subprocess.run(command, cwd=ROOT, check=True, capture_output=True, timeout=60)
+    subprocess.run(command, cwd=ROOT, check=True, capture_output=True, timeout=100)
     return zipfile.ZipFile(next(folder.glob("*.whl")))
 
 
@@ -112,7 +112,7 @@ def test_locks_agree_with_each_other() -> None:
 def test_action_needs_nothing_that_its_lock_leaves_out() -> None:
     """What the action's program imports is loaded where Rich is not installed."""
     program = "import sys; sys.modules['rich'] = None; import deployer.action, deployer.running, deployer.checking"
-    subprocess.run([sys.executable, "-c", program], cwd=ROOT, check=True, capture_output=True, timeout=60)
+    subprocess.run([sys.executable, "-c", program], cwd=ROOT, check=True, capture_output=True, timeout=100)
 
 
 def test_engine_loads_without_the_receivers_libraries() -> None:
@@ -127,7 +127,7 @@ for module in pkgutil.walk_packages(deployer.__path__, "deployer."):
         importlib.import_module(module.name)
 """
     done = subprocess.run(
-        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False
+        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, timeout=100, check=False
     )
     assert done.returncode == 0, done.stderr
 
@@ -136,7 +136,7 @@ def test_receiver_command_says_what_there_is() -> None:
     """The installed command knows its subcommands without loading a web server."""
     done = subprocess.run(
         [sys.executable, "-X", "importtime", "-m", "receiver", "--help"],
-        cwd=ROOT, capture_output=True, text=True, timeout=30, check=False,
+        cwd=ROOT, capture_output=True, text=True, timeout=100, check=False,
     )  # fmt: skip
     assert done.returncode == 0
     assert {"serve", "worker", "run", "secret", "doctor"} <= set(done.stdout.split())

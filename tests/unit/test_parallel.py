@@ -15,7 +15,7 @@ def test_results_come_in_the_order_of_the_tasks() -> None:
     first = threading.Event()
 
     def late() -> str:
-        first.wait(5)
+        first.wait(30)
         return "a"
 
     def early() -> str:
@@ -29,7 +29,7 @@ def test_results_come_in_the_order_of_the_tasks() -> None:
 def test_all_run_at_the_same_time() -> None:
     """Each waits for the others, so one after the other would never end."""
     barrier = threading.Barrier(3)
-    assert sorted(together([lambda: barrier.wait(5)] * 3)) == [0, 1, 2]
+    assert sorted(together([lambda: barrier.wait(30)] * 3)) == [0, 1, 2]
 
 
 def test_one_alone_is_done_by_who_asks() -> None:
@@ -40,14 +40,16 @@ def test_one_alone_is_done_by_who_asks() -> None:
 def test_the_first_failure_does_not_wait_for_the_others() -> None:
     """They may take long, and whoever asked has to close what they use."""
     never = threading.Event()
+    waited: list[bool] = []
     error = DeployFailed("no space")
 
     def fail() -> None:
         raise error
 
     with pytest.raises(DeployFailed) as caught:
-        together([lambda: never.wait(30), fail])
+        together([lambda: waited.append(never.wait(60)), fail])
     assert caught.value is error
+    assert waited == []
     never.set()
 
 
@@ -61,7 +63,7 @@ def test_outcomes_are_what_each_returned_or_raised() -> None:
         raise error
 
     def succeed() -> str:
-        failed.wait(5)
+        failed.wait(30)
         return "done"
 
     assert dict(outcomes([succeed, fail])) == {0: "done", 1: error}

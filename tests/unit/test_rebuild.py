@@ -59,7 +59,7 @@ def programs(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
 def run(text: str, programs: Path, script: bytes = b"") -> subprocess.CompletedProcess[bytes]:
     environment = {"PATH": f"{programs}:{os.environ['PATH']}", "LC_ALL": "C", "work": str(programs.parent)}
     return subprocess.run(
-        ["sh", "-c", text], input=script, env=environment, capture_output=True, check=False, timeout=30
+        ["sh", "-c", text], input=script, env=environment, capture_output=True, check=False, timeout=60
     )
 
 
