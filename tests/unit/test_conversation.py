@@ -215,13 +215,12 @@ def test_heartbeats_wait_for_a_body_to_end(monkeypatch: pytest.MonkeyPatch) -> N
 def test_no_heartbeat_after_the_close(monkeypatch: pytest.MonkeyPatch) -> None:
     """The thread ends with the session."""
     monkeypatch.setattr(conversation, "BEAT_SECONDS", 0.02)
-    channel = Memory(says())
+    channel, before = Memory(says()), set(threading.enumerate())
     session = Conversation(channel, PROGRAM, "host")
+    (beating,) = (each for each in set(threading.enumerate()) - before if each.name == "deployer-beat")
     session.close()
-    time.sleep(0.05)
-    before = len(channel.sent)
-    time.sleep(0.1)
-    assert len(channel.sent) == before
+    beating.join(30)
+    assert not beating.is_alive()
     assert channel.closed == 1
 
 
