@@ -8,6 +8,8 @@
 The timing is TCP's over such a line: connecting takes a round trip (RFC 9293, section 3.5), so the relay opens its own
 connection when the last packet of that handshake would arrive, one and a half round trips after the first was sent;
 every byte waits for its turn on the line, and arrives half a round trip after it left. Slow start and loss are left out.
+
+What a conversation waits for is counted as well, because time also tells how busy the machine is: ``Traffic.turns``.
 """
 
 from __future__ import annotations
@@ -23,7 +25,7 @@ import struct
 import subprocess
 import sys
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -33,15 +35,22 @@ __all__ = ["Relay", "Traffic"]
 LOOPBACK = "127.0.0.1"
 CHUNK = 32 * 1024
 CHUNKS_ON_THE_WAY = 64  # in one direction of one connection: what the ends' socket buffers would hold, 2 MiB
+Journeys = asyncio.Queue[tuple[float, bytes, int]]  # when each piece is due, the piece, and its turns
 
 
 @dataclass(frozen=True, slots=True)
 class Traffic:
-    """What went through since the start: connections, and bytes to and from the far end."""
+    """What went through since the start: connections, and bytes to and from the far end.
+
+    ``turns``: how many journeys over the line, one after the other, led to what a near end has heard, the handshake's aside:
+    a message that leaves when others have arrived is an answer to them. Two are a round trip. An end that is slower than
+    the line may be taken to have answered what it did not wait for, so that there may be more of them, never fewer.
+    """
 
     connections: int
     sent: int
     received: int
+    turns: int
 
 
 class Relay:
@@ -79,7 +88,7 @@ class Relay:
     def cut(self) -> None:
         """Break every connection at once, and refuse new ones."""
         self._process.kill()
-        self._process.communicate(timeout=10)
+        self._process.communicate(timeout=60)
 
     def __enter__(self) -> Self:
         return self
@@ -94,7 +103,7 @@ class Relay:
         assert self._process.stdout
         line = self._process.stdout.readline()
         if not line:
-            raise RuntimeError(f"the relay ended with status {self._process.wait(timeout=10)}")
+            raise RuntimeError(f"the relay ended with status {self._process.wait(timeout=60)}")
         return line
 
 
@@ -112,6 +121,17 @@ class Line:
         self.carried += size
         self.free_at = max(self.free_at, time.monotonic()) + size * self.seconds_per_byte
         return self.free_at + self.delay
+
+
+@dataclass(slots=True)
+class End:
+    """One end of a connection: ``turns`` is how many journeys what it has heard so far took, one after the other."""
+
+    turns: int = 0
+
+    def hears(self, turns: int) -> None:
+        """A message has arrived that is the last of so many."""
+        self.turns = max(self.turns, turns)
 
 
 @dataclass(slots=True)
@@ -139,9 +159,11 @@ class Network:
     back: Line
     limit: float = math.inf
     connections: int = 0
+    near_ends: list[End] = field(default_factory=list)
 
     def traffic(self) -> Traffic:
-        return Traffic(connections=self.connections, sent=self.there.carried, received=self.back.carried)
+        turns = max((end.turns for end in self.near_ends), default=0)
+        return Traffic(self.connections, self.there.carried, self.back.carried, turns)
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Carry one connection until both of its directions have ended, or either has broken."""
@@ -152,9 +174,11 @@ class Network:
             far_reader, far_writer = await asyncio.open_connection(LOOPBACK, self.to, limit=CHUNK)
             writers.append(far_writer)
             allowance = Allowance(self.limit)
+            near, far = End(), End()
+            self.near_ends.append(near)
             async with asyncio.TaskGroup() as group:
-                group.create_task(carry(reader, far_writer, self.there, allowance))
-                group.create_task(carry(far_reader, writer, self.back, allowance))
+                group.create_task(carry(reader, far_writer, self.there, allowance, (near, far)))
+                group.create_task(carry(far_reader, writer, self.back, allowance, (far, near)))
         except* OSError:
             for each in writers:
                 reset(each)
@@ -163,25 +187,33 @@ class Network:
                 each.close()
 
 
-async def carry(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, line: Line, allowance: Allowance) -> None:
+async def carry(
+    reader: asyncio.StreamReader,
+    writer: asyncio.StreamWriter,
+    line: Line,
+    allowance: Allowance,
+    ends: tuple[End, End],
+) -> None:
     """Bring everything that ``reader`` gives, its end included, to ``writer`` at the time that ``line`` says."""
-    on_the_way: asyncio.Queue[tuple[float, bytes]] = asyncio.Queue(CHUNKS_ON_THE_WAY)
+    on_the_way: Journeys = asyncio.Queue(CHUNKS_ON_THE_WAY)
+    sender, receiver = ends
     async with asyncio.TaskGroup() as group:
-        group.create_task(deliver(on_the_way, writer))
+        group.create_task(deliver(on_the_way, writer, receiver))
         while chunk := await reader.read(CHUNK):
             allowed = allowance.take(chunk)
-            await on_the_way.put((line.arrival(len(allowed)), allowed))
-        await on_the_way.put((line.arrival(0), b""))
+            await on_the_way.put((line.arrival(len(allowed)), allowed, sender.turns + 1))
+        await on_the_way.put((line.arrival(0), b"", sender.turns))
 
 
-async def deliver(on_the_way: asyncio.Queue[tuple[float, bytes]], writer: asyncio.StreamWriter) -> None:
+async def deliver(on_the_way: Journeys, writer: asyncio.StreamWriter, receiver: End) -> None:
     """Write each piece when it is due; an empty one is the end."""
     while True:
-        due, chunk = await on_the_way.get()
+        due, chunk, turns = await on_the_way.get()
         await asyncio.sleep(max(0.0, due - time.monotonic()))
         if not chunk:
             writer.write_eof()
             return
+        receiver.hears(turns)
         writer.write(chunk)
         await writer.drain()
 

