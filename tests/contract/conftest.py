@@ -15,7 +15,10 @@ from deployer.ports import Session, Transport
 from tests.contract.program import TALK
 from tests.sshd import Sshd, sshd_for_tests
 
-__all__ = ["Way"]
+__all__ = ["PATIENCE_SECONDS", "Way"]
+
+PATIENCE_SECONDS = 100.0
+"""Of the command time-out, where a test is not about it: longer than anything that a test allows."""
 
 
 @dataclass
@@ -33,10 +36,10 @@ class Way:
         given = flags | self.flags | {key.replace("__", "."): value for key, value in more.items()}
         return load(None, flags=given, variables={}, directory=self.directory)
 
-    def transport(self, *, command_timeout: float = 20) -> Transport:
+    def transport(self, *, command_timeout: float = PATIENCE_SECONDS) -> Transport:
         return transport_for(self.config(host__command_timeout=command_timeout), load_secrets({}), self.heard.append)
 
-    def open(self, program: str = TALK, *, command_timeout: float = 20) -> Session:
+    def open(self, program: str = TALK, *, command_timeout: float = PATIENCE_SECONDS) -> Session:
         session = self.transport(command_timeout=command_timeout).open(program)
         self.opened.append(session)
         return session
@@ -67,7 +70,7 @@ def _flags(name: str, request: pytest.FixtureRequest) -> dict[str, object]:
     else:
         server, key_file = request.getfixturevalue("demo_server")
         host, pin = f"visitor@{server.address}:{server.port}", server.known_hosts_line
-    return {"host": (host,), "host.key": str(key_file), "host.host_key": (pin,)}
+    return {"host": (host,), "host.key": str(key_file), "host.host_key": (pin,), "host.connect_timeout": 60.0}
 
 
 @pytest.fixture(params=["local", "sshd", "demo server"])

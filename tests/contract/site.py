@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import time
 
 from deployer.clock import SystemClock
 from deployer.deploy import Collaborators, Result, deploy
@@ -13,6 +12,7 @@ from deployer.plan import Reply, Request
 from deployer.ports import Session, Strategy, Transport
 from deployer.static import StaticStrategy, requests
 from deployer.static.host import program
+from tests.attempts import until
 from tests.contract.conftest import Way
 from tests.fakes import FakeWatch, RecordedReports
 
@@ -42,13 +42,11 @@ class Site:
 
     def snapshot(self) -> list[tuple[str, int]]:
         """Every name under the target's parent with its time of change, when what was put away is gone."""
-        deadline = time.monotonic() + 10
-        while any((self.way.directory / "www").glob(".deployer/*/state/gone.*")) and time.monotonic() < deadline:
-            time.sleep(0.01)
+        until(lambda: not any((self.way.directory / "www").glob(".deployer/*/state/gone.*")))
         return sorted((str(path), path.lstat().st_mtime_ns) for path in (self.way.directory / "www").rglob("*"))
 
     def strategy(self) -> Strategy:
-        config = self.way.config(lock_wait=1)
+        config = self.way.config(lock_wait=30)
         return StaticStrategy(
             config, RecordedReports(), label="anna", commit="", environment={}, log=lambda: "the log\n"
         )

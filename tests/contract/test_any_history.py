@@ -145,7 +145,7 @@ class History(RuleBasedStateMachine):
     @precondition(lambda self: self.releases and not self.written)
     @rule()
     def roll_back(self) -> None:
-        config = self.site.way.config(lock_wait=1)
+        config = self.site.way.config(lock_wait=30)
         result = self.site.run(StaticRollback(config, "", label="anna", log=str))
         if isinstance(result.error, DeployFailed):  # nothing before it is kept, or a stranger wrote into that
             assert look(self.site.target, served=True)[0] == self.live

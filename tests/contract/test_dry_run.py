@@ -13,7 +13,7 @@ from deployer.transports.dryrun import DryRun
 from tests.contract.conftest import Way
 from tests.contract.site import Site
 
-pytestmark = pytest.mark.timeout(60)
+pytestmark = pytest.mark.timeout(180)
 
 
 @pytest.fixture

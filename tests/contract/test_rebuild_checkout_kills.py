@@ -86,10 +86,13 @@ def start(host: CheckoutHost, commit: str, mode: str = "exact") -> threading.Thr
 
 
 def slow_checkout(home: Path, folder: Path) -> Path:
-    """Every file that git checks out waits a little; the file that is returned shows that it has begun."""
+    """Every file that git checks out waits a little, and the first one long, which is time for whatever the test does.
+
+    The file that is returned shows that it has begun.
+    """
     begun = folder / "begun"
     program = folder / "slow"
-    program.write_text(f"#!/bin/sh\ntouch {begun}\nsleep 0.05\ncat\n")
+    program.write_text(f"#!/bin/sh\n[ -e {begun} ] || {{ touch {begun}; sleep 30; }}\nsleep 0.05\ncat\n")
     program.chmod(0o755)
     with (home / ".gitconfig").open("a") as file:
         file.write(f'[filter "slow"]\n\tsmudge = {program}\n\tclean = cat\n')
@@ -120,7 +123,7 @@ def test_a_kill_while_files_are_written(
         for pid in programs_in(host.path):
             os.kill(pid, signal.SIGKILL)
         assert (host.path / ".git" / "index.lock").exists()
-    thread.join(20)
+    thread.join(60)
     session = host.open()
     session.perform(requests.lock(30, "test"))
     assert (host.head(), host.branch(), host.status(), page(host)) == (first, "main", "", "one\n")
@@ -142,7 +145,7 @@ def test_a_kill_beside_an_ignored_file(host: CheckoutHost, repository: Repositor
         with contextlib.suppress(ValueError, ProcessLookupError):
             os.kill(owner(host), signal.SIGKILL)
         host.close()
-        thread.join(20)
+        thread.join(60)
         host.open().perform(requests.lock(30, "test"))
         assert (host.path / "data").read_text() == "precious"
         assert host.status() == ""
@@ -159,7 +162,7 @@ def test_a_kill_during_the_fetch(host: CheckoutHost, repository: Repository, tmp
     wait_for(tmp_path / "begun")
     os.kill(owner(host), signal.SIGKILL)
     host.close()
-    thread.join(20)
+    thread.join(60)
     git(host.path, "config", "--unset", "remote.origin.uploadpack")
     host.update()
     assert (host.head(), host.status()) == (wanted, "")
@@ -183,7 +186,7 @@ def test_a_kill_during_a_rebase(host: CheckoutHost, repository: Repository, home
     os.kill(owner(host), signal.SIGKILL)
     for pid in programs_in(host.path):
         os.kill(pid, signal.SIGKILL)
-    thread.join(20)
+    thread.join(60)
     host.open().perform(requests.lock(30, "test"))
     assert (host.head(), host.branch(), host.status(), page(host)) == (own, "main", "", "one\n")
     host.update(mode="rebase")
@@ -204,7 +207,7 @@ def test_random_kills_converge(host: CheckoutHost, repository: Repository) -> No
             for pid in programs_in(host.path):
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
-        thread.join(20)
+        thread.join(60)
         host.open().perform(requests.lock(30, "test"))
         assert (host.head(), host.branch(), host.status()) == (before, "main", "?? untracked")
         host.update()
@@ -238,7 +241,7 @@ def test_a_first_clone_that_was_killed_leaves_nothing(repository: Repository, ho
     wait_for(begun)
     (file,) = (tmp_path / "srv" / ".deployer" / "new" / "state" / "lock").glob("*/owner")
     os.kill(int(file.read_text().split()[0]), signal.SIGKILL)
-    thread.join(20)
+    thread.join(60)
     assert not host.path.exists()
     host.update()
     assert (host.head(), host.status()) == (repository.head(), "")

@@ -20,6 +20,7 @@ from deployer.plan import Effect, Request, Text
 from deployer.rebuild import requests
 from deployer.transports.conversation import Conversation
 from deployer.transports.local import open_channel
+from tests.attempts import ATTEMPTS
 from tests.end_to_end.processes import tree_of
 
 SOON_SECONDS = 20.0  # a second on a quiet machine; what the tests start goes on for a minute
@@ -109,7 +110,7 @@ def test_output_comes_line_by_line_while_the_command_runs(host: Host) -> None:
     thread.start()
     assert _soon(lambda: host.printed == ["one", "two"])
     (host.checkout / "heard").touch()
-    thread.join(30)
+    thread.join(60)
     assert host.printed == ["one", "two", "100%", "last"]
 
 
@@ -126,18 +127,27 @@ def test_a_failing_command_ends_the_deploy_with_its_last_lines(host: Host) -> No
     assert caught.value.hint.splitlines()[1:] == [f"  line {number}" for number in range(11, 31)]
 
 
-def test_a_command_that_runs_out_of_time_is_ended_with_its_children(host: Host) -> None:
+def test_a_command_that_runs_out_of_time_is_ended_with_its_children(tmp_path: Path) -> None:
     """After its seconds it gets TERM, with everything that it has started."""
-    with pytest.raises(DeployFailed, match="build ran for longer than 3 s on the host"):
-        host.command("sh -c 'echo $$ >child; sleep 60' & sleep 60", seconds=3)
-    assert _gone(int((host.checkout / "child").read_text()))
+    assert _gone(_ended_by_time(tmp_path, "sh -c 'echo $$ >pid; sleep 60' & sleep 60"))
 
 
-def test_a_command_that_ignores_the_signal_is_killed(host: Host) -> None:
+def test_a_command_that_ignores_the_signal_is_killed(tmp_path: Path) -> None:
     """Three seconds after TERM comes KILL."""
-    with pytest.raises(DeployFailed, match="longer than 3 s"):
-        host.command("trap '' TERM; echo $$ >pid; while true; do sleep 1; done", seconds=3)
-    assert _gone(int((host.checkout / "pid").read_text()))
+    assert _gone(_ended_by_time(tmp_path, "trap '' TERM; echo $$ >pid; while true; do sleep 1; done"))
+
+
+def _ended_by_time(folder: Path, text: str) -> int:
+    """Run a command that writes a number and goes on; the number. In so little time a busy machine may not come to it."""
+    for number in range(ATTEMPTS):
+        (folder / str(number)).mkdir()
+        host = _open(folder / str(number))
+        with pytest.raises(DeployFailed, match="build ran for longer than 3 s on the host"):
+            host.command(text, seconds=3)
+        host.session.close()
+        if (found := host.checkout / "pid").exists() and found.read_text().strip():
+            return int(found.read_text())
+    raise AssertionError("the command did not start")
 
 
 def test_what_a_command_leaves_running_is_not_waited_for(host: Host) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from deployer.errors import DeployFailed
+from deployer.errors import DeployerError, DeployFailed
 from deployer.host import assemble
 from deployer.plan import Effect, Reply, Request, Text
 from deployer.rebuild import requests
@@ -19,6 +19,7 @@ from deployer.rebuild.traefik import make_template, own_services
 from deployer.rebuild.watched import read_directory
 from deployer.transports.conversation import Conversation
 from deployer.transports.local import open_channel
+from tests.attempts import ATTEMPTS
 from tests.conftest import need
 from tests.roots import traefik_program
 from tests.traefik import Traefik
@@ -265,11 +266,23 @@ def test_an_api_that_is_down_is_told(proxied: Host) -> None:
 def test_a_client_waits_as_long_as_traefik_may_take(proxied: Host) -> None:
     """The host shows that it is alive meanwhile, however short the client's patience with a silent one is."""
     proxied.api = "http://127.0.0.1:9"
-    proxied.open(patience=4)
-    proxied.hand_over((SERVICE, 8000))
-    proxied.serve(SERVICE, OLD)
-    with pytest.raises(DeployFailed, match="API does not answer"):
-        proxied.acknowledge("9")
+
+    def wait_in_vain() -> str:
+        try:
+            proxied.open(patience=4)
+            proxied.hand_over((SERVICE, 8000))
+            proxied.serve(SERVICE, OLD)
+            proxied.acknowledge("9")
+        except DeployerError as error:
+            proxied.session.close()
+            return str(error)
+        return "it was acknowledged"
+
+    for _ in range(ATTEMPTS):  # a machine that stops for so long shows no sign of life either
+        said = wait_in_vain()
+        if "API does not answer" in said:
+            break
+    assert "API does not answer" in said
 
 
 def test_the_entry_point_acknowledges_where_the_api_does_not(proxied: Host, traefik: Traefik) -> None:

@@ -14,6 +14,7 @@ import pytest
 
 from deployer.errors import DeployerError, DeployFailed
 from deployer.rebuild import requests
+from tests.attempts import least, until
 from tests.contract.rolling import Project, Rolled
 from tests.contract.visitors import Visitors
 from tests.engine import Engine
@@ -170,7 +171,7 @@ def test_back_after_the_cut(project: Project) -> None:
         session = project.begin("app:2")
         project.start(session, Rolled(replicas=2))
         session.perform(requests.cut())
-        time.sleep(0.5)
+        until(lambda: "2" in visitors.answers)
         session.perform(requests.revert())
     assert visitors.failures == []
     assert set(visitors.answers) == {"1", "2"}
@@ -230,12 +231,18 @@ def test_requests_under_way_end_well(project: Project) -> None:
 def test_own_signal_and_time_to_stop(project: Project) -> None:
     """A container gets the signal that it asks for, and its own 3 s to end, not Docker's 10 s, before it is killed."""
     project.prepare(behaviour="deaf", stop_signal="SIGUSR1")
-    begun = time.time()
-    project.roll("app:2", Rolled(settle=0, drain=0))
-    (first, asked), (second, killed) = signals(project, begun)
-    assert (first, second) == (signal.SIGUSR1, signal.SIGKILL)
-    assert 2.5 < killed - asked < 8
-    consistent(project, ["2"])
+    rolled = ["1"]
+
+    def time_to_stop() -> float:
+        begun = time.time()
+        rolled.append("2" if rolled[-1] == "1" else "1")
+        project.roll(f"app:{rolled[-1]}", Rolled(settle=0, drain=0))
+        (first, asked), (second, killed) = signals(project, begun)
+        assert (first, second) == (signal.SIGUSR1, signal.SIGKILL)
+        return killed - asked
+
+    assert 2.5 < least(time_to_stop, enough=8) <= 8
+    consistent(project, rolled[-1:])
 
 
 def signals(project: Project, since: float) -> list[tuple[int, float]]:
@@ -299,6 +306,7 @@ def test_by_the_name_of_the_service(project: Project, behaviour: str) -> None:
     project.proxied = False
     with Visitors(project.url) as visitors:
         project.roll("app:2", Rolled(settle=0))
+        until(lambda: "2" in visitors.answers)
     assert visitors.failures == []
     assert set(visitors.answers) == {"1", "2"}
     consistent(project, ["2"])

@@ -12,21 +12,15 @@ import pytest
 
 from deployer.errors import ConnectionLost, DeployerError, DeployFailed, InvalidInput, LockHeld, StateUnknown
 from deployer.plan import Effect, Request
+from deployer.ports import Session
 from deployer.transports import conversation
+from tests.attempts import ATTEMPTS, until
 from tests.contract.conftest import Way
 from tests.contract.program import TALK, Bytes, Endless, Failing, Late, ask, mirror, sink
 
-SOON = 10.0  # seconds: far more than any of these needs, far less than the command time-out
+SOON = 30.0  # seconds: far more than any of these needs, far less than the command time-out
 
-pytestmark = pytest.mark.timeout(60)
-
-
-def wait_for(path: Path) -> bool:
-    """Whether the host makes this file within a few seconds."""
-    deadline = time.monotonic() + SOON
-    while not path.exists() and time.monotonic() < deadline:
-        time.sleep(0.01)
-    return path.exists()
+pytestmark = pytest.mark.timeout(180)
 
 
 def test_facts_come_in_order_and_may_repeat(way: Way) -> None:
@@ -95,11 +89,13 @@ def test_requests_are_made_one_after_the_other(way: Way) -> None:
 def test_replies_come_while_a_later_body_is_being_sent(way: Way, tmp_path: Path) -> None:
     """A reply is handed over when it arrives, not when everything is sent."""
     answered = threading.Event()
-    late = mirror(str(tmp_path / "kept"), Late(lambda: answered.wait(SOON)))
+    waited: list[bool] = []
+    late = mirror(str(tmp_path / "kept"), Late(lambda: waited.append(answered.wait(SOON))))
     replies = way.open().stream([ask("echo", "early"), late])
     assert next(replies).text("said") == "early"
     answered.set()
     assert next(replies).raw("data") == b"firstsecond"
+    assert waited == [True]
 
 
 @pytest.mark.parametrize(
@@ -194,23 +190,42 @@ def test_heartbeats_go_on_while_the_host_works_in_silence(way: Way, monkeypatch:
     """While nothing is sent, the host hears from us often enough to know that we live."""
     monkeypatch.setattr(conversation, "BEAT_SECONDS", 0.1)
     session = way.open()
-    _, after = session.perform(ask("sleep", "1"), ask("echo", "done"))
-    time.sleep(0.3)
-    assert after.text("said") == "done"
-    assert session.perform(ask("beats"))[0].number("beats") >= 5
+
+    def beats() -> int:
+        return session.perform(ask("beats"))[0].number("beats")
+
+    def while_it_sleeps() -> int:
+        before = beats()
+        _, after = session.perform(ask("sleep", "1"), ask("echo", "done"))
+        assert after.text("said") == "done"
+        return beats() - before
+
+    # A machine that stops for that second sends none either.
+    assert any(while_it_sleeps() >= 5 for _ in range(ATTEMPTS))
 
 
 def test_a_silent_host_ends_the_session_after_the_command_timeout(way: Way) -> None:
     """Waiting has a bound: without any progress for so long, the connection counts as lost."""
-    session = way.open(command_timeout=1)
+    session = impatient(way)
     began = time.monotonic()
     with pytest.raises(ConnectionLost, match="said nothing for 1 s"):
-        session.perform(ask("sleep", "6"))
-    assert time.monotonic() - began < 5
+        session.perform(ask("sleep", "60"))
+    assert time.monotonic() - began < SOON
 
 
-def test_closing_early_undoes_and_unlocks(way: Way, tmp_path: Path) -> None:
+def impatient(way: Way) -> Session:
+    """A session whose time-out is a second: a busy machine may take longer to start the program."""
+    for _ in range(ATTEMPTS):
+        try:
+            return way.open(command_timeout=1)
+        except ConnectionLost as error:
+            slow = error
+    raise slow
+
+
+def test_closing_early_undoes_and_unlocks(way: Way, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Closing waits until the program has undone what was not confirmed."""
+    monkeypatch.setattr(conversation, "GOODBYE_SECONDS", SOON)
     session = way.open()
     session.perform(ask("hold", str(tmp_path / "lock")))
     assert (tmp_path / "lock").exists()
@@ -227,8 +242,8 @@ def test_closing_in_the_middle_of_a_body_undoes_and_unlocks(way: Way, tmp_path: 
     next(replies)
     began = time.monotonic()
     session.close()
-    assert wait_for(tmp_path / "lock.undone")
     assert time.monotonic() - began < SOON
+    until((tmp_path / "lock.undone").exists, SOON)
 
 
 def test_a_closed_session_fails_at_once(way: Way) -> None:
@@ -254,13 +269,16 @@ def test_a_failure_while_a_big_body_is_being_sent_does_not_hang(way: Way, tmp_pa
 @pytest.mark.parametrize(
     "error", [DeployFailed("the page changed"), OSError(5, "the page cannot be read"), ValueError("the page is odd")]
 )
-def test_a_body_that_breaks_off_fails_the_request(way: Way, error: Exception, tmp_path: Path) -> None:
+def test_a_body_that_breaks_off_fails_the_request(
+    way: Way, error: Exception, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """An error while the body is made is told at once, and the host never takes the part for the whole."""
+    monkeypatch.setattr(conversation, "BEAT_SECONDS", 2 * SOON)
     session = way.open()
     began = time.monotonic()
     with pytest.raises(DeployFailed, match="the page"):
         session.perform(mirror(str(tmp_path / "part"), Failing(error)), ask("touch", str(tmp_path / "never")))
-    assert time.monotonic() - began < conversation.BEAT_SECONDS - 1
+    assert time.monotonic() - began < SOON  # the next heartbeat would tell
     session.close()
     assert not (tmp_path / "never").exists()
 

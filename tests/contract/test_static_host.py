@@ -22,7 +22,7 @@ from tests.contract.program import Bytes, Endless, ask
 from tests.contract.site import Site
 from tests.fakes import FakeWatch
 
-pytestmark = pytest.mark.timeout(60)
+pytestmark = pytest.mark.timeout(180)
 
 
 @pytest.fixture
@@ -105,7 +105,7 @@ def test_a_rollback_and_the_log(site: Site) -> None:
     first = site.deployed()
     site.write("index.html", b"two")
     second = site.deployed()
-    back = site.run(StaticRollback(site.way.config(lock_wait=1), "", label="anna", log=lambda: "the way back\n"))
+    back = site.run(StaticRollback(site.way.config(lock_wait=30), "", label="anna", log=lambda: "the way back\n"))
     assert (back.error, back.release, back.previous_release) == (None, first.release, second.release)
     assert site.live() == {"index.html": b"one"}
     session = site.session()
@@ -114,8 +114,8 @@ def test_a_rollback_and_the_log(site: Site) -> None:
 
 
 def unlocked(site: Site) -> bool:
-    """Whether the lock is given back within the few seconds that a host may need."""
-    deadline = time.monotonic() + 8
+    """Whether the lock is given back by the host itself, before the lease ends after 15 s."""
+    deadline = time.monotonic() + 12
     while time.monotonic() < deadline:
         if site.inspected().raw("lock") is None:
             return True
@@ -135,7 +135,7 @@ def test_an_upload_that_is_no_archive_fails_and_unlocks(site: Site, body: Endles
     began = time.monotonic()
     with pytest.raises(DeployFailed):
         session.perform(requests.contents(codec, "202611221903.00", body), requests.tree(codec, "x", 1, Bytes(b"")))
-    assert time.monotonic() - began < 15
+    assert time.monotonic() - began < 40  # less than the time-out for a host that says nothing
     session.close()
     assert unlocked(site)
     assert site.live() == {"index.html": b"one"}
@@ -157,8 +157,8 @@ def test_leaving_early_undoes_and_unlocks(site: Site, moment: str) -> None:
             raise KeyboardInterrupt
 
         assert site.run(gate=gate).error is not None
-    assert site.live() == {"index.html": b"one"}
     assert unlocked(site)
+    assert site.live() == {"index.html": b"one"}
     assert site.deployed().status == "deployed"
 
 
