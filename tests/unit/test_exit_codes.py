@@ -22,6 +22,7 @@ from deployer.composition import transport_for
 from deployer.config import load, load_secrets
 from deployer.static import requests
 from deployer.static.host import program
+from tests.attempts import until
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -258,5 +259,6 @@ def test_exit_code_130_for_an_interrupt(site: Site, web: Web, number: signal.Sig
     assert time.monotonic() - began < 30  # the gate would wait for 60 s
     assert process.returncode == 130
     assert json.loads(output)["status"] == "failed"
-    assert site.live() == "one"
-    assert site.json("status")["lock"]["held"] is False
+    # It waits for the host some seconds only, whose lease would end after 15 s.
+    until(lambda: site.live() == "one", 10)
+    until(lambda: site.json("status")["lock"]["held"] is False, 10)
