@@ -241,7 +241,7 @@ def test_own_signal_and_time_to_stop(project: Project) -> None:
         assert (first, second) == (signal.SIGUSR1, signal.SIGKILL)
         return killed - asked
 
-    assert 2.5 < least(time_to_stop, enough=8) <= 8
+    assert 2.5 < least(time_to_stop, enough=8.0) <= 8
     consistent(project, rolled[-1:])
 
 

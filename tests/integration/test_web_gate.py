@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -17,12 +18,12 @@ from tests.integration.web_servers import Exchange, LoopbackServer, RealClock, R
 from tests.nginx import Nginx
 
 
-def gate(url: str, *expected: ExpectedFile, clock: Clock | None = None, **settings: object) -> Verdict:
+def gate(url: str, *expected: ExpectedFile, clock: Clock | None = None, **settings: Any) -> Verdict:
     values = {"url": url, "timeout": 60.0, **settings}
-    return check(HealthSettings(**values), expected, fetch, clock or RealClock())  # type: ignore[arg-type]
+    return check(HealthSettings(**values), expected, fetch, clock or RealClock())
 
 
-def verdict(rule: Rule, **settings: object) -> Verdict:
+def verdict(rule: Rule, **settings: Any) -> Verdict:
     with LoopbackServer(rule) as server:
         return gate(server.url, **settings)
 
