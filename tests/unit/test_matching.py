@@ -110,4 +110,4 @@ def test_the_search_is_bounded() -> None:
     for new in (old.replace(b"<p>", b"<p class=a>")[:LARGEST], b"\n" * LARGEST, b">" * LARGEST, b"a" * LARGEST):
         match(new, sign(old))
         match(old, sign(new))
-    assert time.thread_time() - began < 4
+    assert time.thread_time() - began < 30  # without a bound it takes minutes
