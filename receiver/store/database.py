@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import sqlite3
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,6 +20,7 @@ __all__ = ["Database"]
 
 BUSY_SECONDS = 15
 """How long a transaction waits for another process's."""
+LOOK_SECONDS = 0.002
 _SET_UP = 0x6465706C6F79
 
 
@@ -61,7 +63,7 @@ class Database:
         try:
             with self._engine.begin() as connection:
                 yield connection
-        except SQLAlchemyError as error:
+        except (SQLAlchemyError, sqlite3.Error) as error:
             raise _unavailable(error) from error
 
     @contextlib.contextmanager
@@ -88,9 +90,10 @@ class Database:
         self._engine.dispose(close=False)
 
 
-def _unavailable(error: SQLAlchemyError) -> StoreUnavailable:
+def _unavailable(error: SQLAlchemyError | sqlite3.Error) -> StoreUnavailable:
     # The driver's own words; SQLAlchemy's would quote the statement and its values.
-    words = str(getattr(error, "orig", None) or type(error).__name__).strip().splitlines()
+    driver = error if isinstance(error, sqlite3.Error) else getattr(error, "orig", None)
+    words = str(driver or type(error).__name__).strip().splitlines()
     return StoreUnavailable(f"the database: {words[0] if words else type(error).__name__}")
 
 
@@ -110,7 +113,10 @@ def _sqlite(file: str, engine: Engine) -> Engine:
     """WAL with a full sync at each commit; writers queue at BEGIN, so that none fails in its middle."""
     if file and not Path(file).exists():
         # Deliveries name private repositories and branches.
-        os.close(os.open(file, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))
+        try:
+            os.close(os.open(file, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))
+        except OSError as error:
+            raise StoreUnavailable(f"the database: {file} cannot be made: {error.strerror}") from None
 
     @event.listens_for(engine, "connect")
     def _connected(connection: Any, _record: object) -> None:
@@ -125,7 +131,33 @@ def _sqlite(file: str, engine: Engine) -> Engine:
 
     @event.listens_for(engine, "begin")
     def _begun(connection: Connection) -> None:
-        reads = connection.get_execution_options().get("receiver_reads", False)
-        connection.exec_driver_sql("BEGIN" if reads else "BEGIN IMMEDIATE")
+        if connection.get_execution_options().get("receiver_reads", False):
+            connection.exec_driver_sql("BEGIN")
+        else:
+            _begin_writing(connection)
 
     return engine
+
+
+def _begin_writing(connection: Connection) -> None:
+    """BEGIN IMMEDIATE, as soon as no other process writes.
+
+    SQLite itself waits in ever longer sleeps, and whoever comes meanwhile passes. And its sleeps would be everybody's in a
+    process that serves many requests with one thread; ours are only this one's.
+    """
+    driver = connection.connection.driver_connection
+    assert driver is not None
+    driver.execute("PRAGMA busy_timeout = 0")
+    deadline = time.monotonic() + BUSY_SECONDS
+    try:
+        while True:
+            try:
+                driver.execute("BEGIN IMMEDIATE")
+            except sqlite3.OperationalError as error:
+                if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
+                    raise
+                time.sleep(LOOK_SECONDS)
+            else:
+                return
+    finally:
+        driver.execute(f"PRAGMA busy_timeout = {BUSY_SECONDS}000")

@@ -377,6 +377,14 @@ def test_a_file_that_cannot_be_written_is_one_sentence(tmp_path: Path) -> None:
         Database.open(f"sqlite:///{tmp_path / 'receiver.db'}")
 
 
+def test_a_folder_that_is_not_there_is_one_sentence(tmp_path: Path) -> None:
+    """The file is named, and why it cannot be made."""
+    with pytest.raises(
+        StoreUnavailable, match=r"^the database: .*/none/x.db cannot be made: No such file or directory$"
+    ):
+        Database.open(f"sqlite:///{tmp_path / 'none' / 'x.db'}")
+
+
 def test_an_address_that_is_no_database_is_refused() -> None:
     """One message, no traceback of a library."""
     for url in ("nonsense", "mysql+nothing://x/y"):
