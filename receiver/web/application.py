@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from flask import Flask
 
+from receiver.web import health, hook
 from receiver.web.dashboard import register
-from receiver.web.health import blueprint as health
-from receiver.web.hook import blueprint as hook
 from receiver.web.metrics import blueprint as metrics
 from receiver.web.world import World
 
@@ -18,7 +17,9 @@ def create_app(world: World) -> Flask:
     app = Flask(__name__, static_folder=None)
     app.extensions["receiver"] = world
     app.secret_key = world.session_key
-    for blueprint in (hook, health, metrics):
+    for part in (hook, health):
+        part.set_up(app)
+    for blueprint in (hook.blueprint, health.blueprint, metrics):
         app.register_blueprint(blueprint)
     register(app, world)
     return app

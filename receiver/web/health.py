@@ -5,21 +5,24 @@ from __future__ import annotations
 import os
 import threading
 import time
+from typing import cast
 
-from flask import Blueprint, Response, jsonify, request
+from flask import Blueprint, Flask, Response, current_app, jsonify, request
 
 from receiver.errors import StoreUnavailable
 from receiver.store import history
 from receiver.store.upkeep import remember
 from receiver.web.world import World, world
 
-__all__ = ["blueprint", "problems"]
+__all__ = ["blueprint", "problems", "set_up"]
 
 QUEUE_SECONDS = 3_600
 LEAST_FREE = 64 << 20
 """Bytes."""
 FRESH_SECONDS = 5
 """How often the disk is really written to, however many ask."""
+
+_KEY = "receiver-health"
 
 blueprint = Blueprint("health", __name__)
 
@@ -40,7 +43,9 @@ class _Write:
             return self._problem
 
 
-_write = _Write()
+def set_up(app: Flask) -> None:
+    """Give ``app`` its memory of the last try."""
+    app.extensions[_KEY] = _Write()
 
 
 def _try(here: World) -> str:
@@ -55,7 +60,7 @@ def _try(here: World) -> str:
 def health() -> tuple[Response, int]:
     """503 when deliveries cannot be stored, and with ``?strict`` when anything is wrong."""
     here = world()
-    failing = _write.problem(here)
+    failing = cast("_Write", current_app.extensions[_KEY]).problem(here)
     others = [] if failing else problems(here)
     status = "failing" if failing else "degraded" if others else "ok"
     bad = failing or (others and "strict" in request.args)

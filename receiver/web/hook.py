@@ -9,9 +9,11 @@ import hashlib
 import math
 import re
 import time
+from dataclasses import dataclass, field
+from typing import cast
 from urllib.parse import parse_qs
 
-from flask import Blueprint, Response, jsonify, request
+from flask import Blueprint, Flask, Response, current_app, jsonify, request
 from werkzeug.exceptions import RequestEntityTooLarge
 
 from receiver.errors import StoreUnavailable
@@ -22,11 +24,12 @@ from receiver.web.allowing import Networks
 from receiver.web.limits import FailureLimit, client_address
 from receiver.web.world import World, world
 
-__all__ = ["blueprint"]
+__all__ = ["blueprint", "set_up"]
 
 STORE_SECONDS = 9.0
 """GitHub waits for ten seconds."""
 READ_SIZE = 1 << 16
+_KEY = "receiver-door"
 _GUID = re.compile(r"[0-9A-Za-z-]{1,64}")
 _EVENT = re.compile(r"[a-z0-9_]{1,50}")
 _FORM, _JSON = "application/x-www-form-urlencoded", "application/json"
@@ -34,8 +37,21 @@ _FORM, _JSON = "application/x-www-form-urlencoded", "application/json"
 blueprint = Blueprint("hook", __name__)
 
 
-_failures = FailureLimit(30, 60)
-_networks = Networks()
+@dataclass(frozen=True, slots=True)
+class _Door:
+    """Who may come in: one for each application."""
+
+    failures: FailureLimit = field(default_factory=lambda: FailureLimit(30, 60))
+    networks: Networks = field(default_factory=Networks)
+
+
+def set_up(app: Flask) -> None:
+    """Give ``app`` its door."""
+    app.extensions[_KEY] = _Door()
+
+
+def _door() -> _Door:
+    return cast("_Door", current_app.extensions[_KEY])
 
 
 @blueprint.post("/hooks/github")
@@ -48,7 +64,7 @@ def receive() -> tuple[Response, int]:
     body = read_body(here.config.largest_delivery)
     owners = owners_of(body, request.headers.get(HEADER, "").encode("utf-8", "surrogateescape"), here.secrets.webhook)
     if not owners:
-        _failures.fail(client)
+        _door().failures.fail(client)
         return jsonify(error="the signature is missing or wrong"), 401
     name, guid = request.headers.get("X-GitHub-Event", ""), request.headers.get("X-GitHub-Delivery", "")
     if not _EVENT.fullmatch(name) or not _GUID.fullmatch(guid):
@@ -62,9 +78,9 @@ def receive() -> tuple[Response, int]:
 
 def _refuse(here: World, client: str) -> tuple[Response, int] | None:
     """Before anything is read: those who may not deliver, and those who have failed too often."""
-    if here.config.allow and not _networks.allow(here, client):
+    if here.config.allow and not _door().networks.allow(here, client):
         return jsonify(error="deliveries are not taken from this address"), 403
-    if wait := _failures.wait(client):
+    if wait := _door().failures.wait(client):
         answer = jsonify(error="too many deliveries with a wrong signature; come again later")
         answer.headers["Retry-After"] = str(math.ceil(wait))
         return answer, 429

@@ -76,7 +76,7 @@ def _fits(password: str, expected: Secret) -> bool:
     if not expected or len(password) > LONGEST_PASSWORD:
         return False
     try:
-        return check_password_hash(expected.reveal(), password)
+        return world().aside(check_password_hash, expected.reveal(), password)
     except ValueError:  # no hash at all: nothing fits
         return False
 

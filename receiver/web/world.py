@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import cast
+from typing import ParamSpec, Protocol, TypeVar, cast
 
 from flask import current_app
 
@@ -11,9 +12,24 @@ from receiver.committing import Committer
 from receiver.config import ReceiverConfig, Secrets
 from receiver.store import Database
 
-__all__ = ["World", "world"]
+__all__ = ["Aside", "World", "world"]
+
+_Result = TypeVar("_Result")
+_Given = ParamSpec("_Given")
 
 _KEY = "receiver"
+
+
+class Aside(Protocol):
+    """Calls what computes for long, and lets other requests go on meanwhile."""
+
+    def __call__(self, act: Callable[_Given, _Result], *arguments: _Given.args, **more: _Given.kwargs) -> _Result:
+        """What ``act`` returns or raises."""
+        ...
+
+
+def _here(act: Callable[_Given, _Result], *arguments: _Given.args, **more: _Given.kwargs) -> _Result:
+    return act(*arguments, **more)
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +41,7 @@ class World:
     database: Database
     committer: Committer
     session_key: bytes
+    aside: Aside = _here
 
 
 def world() -> World:

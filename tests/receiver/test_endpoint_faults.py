@@ -16,10 +16,13 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import psycopg
 import pytest
 
+from receiver import serving
 from tests.conftest import need
 from tests.receiver.pages_parts import eventually
+from tests.receiver.postgres import PostgreSQL
 from tests.receiver.program import Receiver, push
 
 
@@ -130,7 +133,7 @@ test_a_client_that_drips_does_not_keep_others_waiting = pytest.mark.slow(
 
 @pytest.mark.slow
 def test_a_locked_database_delays_and_then_refuses(tmp_path: Path) -> None:
-    """While another process writes, deliveries wait; after nine seconds GitHub is told that nothing was stored."""
+    """While another process writes, deliveries wait, and nothing else does; after nine seconds GitHub is told the truth."""
     with Receiver(tmp_path) as server:
         server.deliver(push(), guid="before")
         blocker = sqlite3.connect(server.state / "receiver.db", isolation_level=None)
@@ -141,6 +144,7 @@ def test_a_locked_database_delays_and_then_refuses(tmp_path: Path) -> None:
         )
         waiting.start()
         time.sleep(1.5)
+        assert server.get("/metrics").status == 200
         assert done == []
         blocker.execute("ROLLBACK")
         waiting.join(60)
@@ -151,6 +155,41 @@ def test_a_locked_database_delays_and_then_refuses(tmp_path: Path) -> None:
         blocker.close()
         assert refused.status == 503 and "deliver it again" in refused.json["error"]
         assert server.deliver(push(after="3" * 40), guid="after").status == 202
+
+
+def test_a_locked_server_delays_nothing_but_deliveries(tmp_path: Path, postgresql: PostgreSQL) -> None:
+    """PostgreSQL is waited for as politely: whoever asks for something else is answered meanwhile."""
+    postgresql.statement("DROP SCHEMA public CASCADE; CREATE SCHEMA public;")
+    with Receiver(tmp_path, top=f'database = "{postgresql.url}"') as server, psycopg.connect(postgresql.url) as blocker:
+        blocker.execute("LOCK TABLE deliveries IN ACCESS EXCLUSIVE MODE")
+        done: list[int] = []
+        waiting = threading.Thread(target=lambda: done.append(server.deliver(push(), guid="during").status))
+        waiting.start()
+        time.sleep(1.5)
+        assert server.get("/hooks/github").status == 405
+        assert done == []
+        blocker.rollback()
+        waiting.join(60)
+        assert done == [202]
+
+
+def test_a_connection_without_a_request_does_not_delay_the_end(tmp_path: Path) -> None:
+    """A proxy keeps its connections open for the next request: at the end they are closed, not waited for."""
+    with Receiver(tmp_path) as server:
+        proxy = http.client.HTTPConnection("127.0.0.1", server.port, timeout=30)
+        proxy.request("GET", "/health")
+        assert proxy.getresponse().read()
+        began = time.monotonic()
+        assert server.stop() == 0
+        assert time.monotonic() - began < 15  # it would be closed after 20 s without a request anyway
+        assert proxy.sock.recv(1) == b""
+
+
+def test_what_takes_long_is_computed_aside() -> None:
+    """A password's hash is 0.1 s of work on purpose: it must not hold up the thread that takes the deliveries."""
+    assert serving._aside(threading.get_native_id) != threading.get_native_id()
+    with pytest.raises(ZeroDivisionError):
+        serving._aside(divmod, 1, 0)
 
 
 def test_reload_takes_a_new_secret_and_keeps_the_old_configuration_if_the_new_one_is_wrong(tmp_path: Path) -> None:
