@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from deployer.interrupts import postponed
+from deployer.interrupts import LOOK_SECONDS, postponed
 
 __all__ = ["Ended", "run_child", "without_secrets"]
 
@@ -124,12 +124,16 @@ def _text(line: bytes) -> str:
 
 
 def _read(descriptor: int, deadline: float | None) -> bytes:
-    if deadline is not None:
-        poll = select.poll()
-        poll.register(descriptor, select.POLLIN)
-        if not poll.poll(max(0, deadline - time.monotonic()) * 1000):
+    poll = select.poll()
+    poll.register(descriptor, select.POLLIN)
+    while not poll.poll(LOOK_SECONDS * 1000 if deadline is None else _milliseconds(deadline)):
+        if deadline is not None and time.monotonic() >= deadline:
             raise TimeoutError
     return os.read(descriptor, READ_SIZE)
+
+
+def _milliseconds(deadline: float) -> float:
+    return 1000 * min(LOOK_SECONDS, max(0, deadline - time.monotonic()))
 
 
 def _end(process: subprocess.Popen[bytes], stop: Callable[[], None]) -> None:

@@ -11,6 +11,7 @@ from functools import partial
 
 from deployer.engine import Gate, Steps
 from deployer.errors import LockHeld
+from deployer.interrupts import next_of
 from deployer.parallel import outcomes, together
 from deployer.plan import Effect, Plan, Reply, Request, step_name
 from deployer.ports import Session, Transport
@@ -48,7 +49,7 @@ class Connecting:
     def wait(self) -> tuple[Session, ...]:
         """The sessions in the destinations' order. Raises what the first connection to fail raises."""
         for _ in range(self._count):
-            refused = self._ended.get()
+            refused = next_of(self._ended)
             if refused is not None:
                 self.abandon()
                 raise refused

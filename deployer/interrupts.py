@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import contextlib
+import queue
 import signal
 import threading
 from collections.abc import Iterator
 from types import FrameType
+from typing import TypeVar
 
-__all__ = ["Interrupts", "postponed"]
+__all__ = ["LOOK_SECONDS", "Interrupts", "next_of", "postponed"]
+
+LOOK_SECONDS = 0.5
+"""How long the main thread waits for anything without looking whether a signal has come."""
+_Item = TypeVar("_Item")
 
 _BOTH = (signal.SIGINT, signal.SIGTERM)
 
@@ -28,6 +34,17 @@ def postponed() -> Iterator[None]:
             signal.signal(number, handler)
         for late in arrived:
             signal.raise_signal(late)
+
+
+def next_of(source: queue.SimpleQueue[_Item]) -> _Item:
+    """The next item, waited for so that no signal is overlooked meanwhile.
+
+    A plain ``get`` sees only those that come while it waits. One that arrived the moment before, or that the system gave
+    to another thread, would have to wait for the item, too.
+    """
+    while True:
+        with contextlib.suppress(queue.Empty):
+            return source.get(timeout=LOOK_SECONDS)
 
 
 class Interrupts:

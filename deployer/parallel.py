@@ -7,6 +7,8 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from typing import TypeVar
 
+from deployer.interrupts import next_of
+
 __all__ = ["outcomes", "together"]
 
 T = TypeVar("T")
@@ -26,7 +28,7 @@ def outcomes(tasks: Sequence[Callable[[], T]]) -> Iterator[tuple[int, T | BaseEx
     for number in range(len(tasks)):
         threading.Thread(target=work, args=(number,), name=f"deployer-{number}", daemon=True).start()
     for _ in tasks:
-        yield ended.get()
+        yield next_of(ended)
 
 
 def together(tasks: Sequence[Callable[[], T]]) -> tuple[T, ...]:

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 
 from deployer.command import encode_program
 from deployer.errors import ConnectionLost, DeployerError, DeployFailed, InvalidInput, LockHeld, StateUnknown
+from deployer.interrupts import next_of
 from deployer.plan import Reply, Request
 from deployer.ports import Channel
 
@@ -113,7 +114,7 @@ class Conversation:
         sent: queue.SimpleQueue[str | None | BaseException] = queue.SimpleQueue()
         sender = threading.Thread(target=self._send_all, args=(requests, sent), name="deployer-send", daemon=True)
         sender.start()
-        while isinstance(verb := sent.get(), str):
+        while isinstance(verb := next_of(sent), str):
             yield self._reply(verb)
         if isinstance(verb, BaseException):
             raise verb
@@ -191,7 +192,7 @@ class Conversation:
     def _reply(self, verb: str) -> Reply:
         facts: list[tuple[str, bytes]] = []
         while True:
-            event = self._events.get()
+            event = next_of(self._events)
             match event:
                 case _Fact(name, value):
                     facts.append((name, value))

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import queue
 import signal
+import threading
 from collections.abc import Iterator
 
 import pytest
 
-from deployer.interrupts import Interrupts
+from deployer.interrupts import Interrupts, next_of
 
 SIGNALS = [signal.SIGINT, signal.SIGTERM]
 
@@ -71,3 +73,31 @@ def test_at_the_end_no_signal_counts(interrupts: Interrupts) -> None:
     interrupts.ignore()
     for number in SIGNALS:
         send(number)
+
+
+class Seen(Exception):
+    """A signal's handler has run."""
+
+
+def test_a_signal_that_another_thread_was_given_is_seen_while_one_waits() -> None:
+    """The system gives it to any thread; only the main one handles it, and must wake up for that."""
+
+    def handle(_number: int, _frame: object) -> None:
+        raise Seen
+
+    source: queue.SimpleQueue[None] = queue.SimpleQueue()
+    over = threading.Event()
+    other = threading.Thread(target=over.wait)
+    before = signal.signal(signal.SIGINT, handle)
+    try:
+        other.start()
+        assert other.ident is not None
+        threading.Timer(0.2, signal.pthread_kill, (other.ident, signal.SIGINT)).start()
+        with pytest.raises(Seen):
+            next_of(source)
+    finally:
+        over.set()
+        other.join()
+        signal.signal(signal.SIGINT, before)
+    source.put(None)
+    assert next_of(source) is None
