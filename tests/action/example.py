@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import uuid
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -56,8 +57,9 @@ class Example:
         }
 
     def publish(self, message: str, **posts: str) -> str:
-        """Push a commit with these posts (name: text); its full hash."""
-        self.stage.publish(message, {f"posts/{name}.txt": text for name, text in posts.items()} | {"note": message})
+        """Push a commit with these posts (name: text), and a note that differs each time; its full hash."""
+        note = {"note": f"{message} {uuid.uuid4()}"}
+        self.stage.publish(message, {f"posts/{name}.txt": text for name, text in posts.items()} | note)
         return git(self.stage.author / "blog", "rev-parse", "HEAD")
 
     def undo(self) -> None:
