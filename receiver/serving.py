@@ -90,7 +90,7 @@ class ImpatientWorker(GeventWorker):  # type: ignore[misc]  # gunicorn has no ty
         client = self._here.client
         self._idle.add(client)
         try:
-            with gevent.Timeout(self.cfg.keepalive, exception=False):
+            with gevent.Timeout(self.cfg.keepalive if self.alive else LINGER_SECONDS, exception=False):
                 yield
         finally:
             self._idle.discard(client)
