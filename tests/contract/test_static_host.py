@@ -5,8 +5,9 @@ from __future__ import annotations
 import gzip
 import hashlib
 import os
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -182,6 +183,41 @@ def test_a_broken_lock_stops_its_owner(site: Site) -> None:
     with pytest.raises(DeployFailed, match="lock"):
         owner.perform(requests.switch("20261122T190300Z-x.y", ""))
     assert not site.target.exists()
+
+
+class Halting:
+    """A list of names that stops after its first byte, as it does when its client is stopped."""
+
+    def __init__(self, *names: str) -> None:
+        self._names = names
+        self.begun, self.go_on = threading.Event(), threading.Event()
+
+    def chunks(self) -> Iterator[bytes]:
+        data = b"".join(Names(self._names).chunks())
+        yield data[:1]
+        self.begun.set()
+        assert self.go_on.wait(60)
+        yield data[1:]
+
+
+def test_nobody_renews_the_lease_of_a_client_that_is_silent(site: Site) -> None:
+    """In the middle of a list the host only waits. It does not pass its own waiting off as work, for which others wait."""
+    site.deployed()
+    session, names = site.session(), Halting("index.html")
+    session.perform(site.ask(), requests.lock(1, "anna"), requests.copy(), requests.facts("x"))
+    sending = threading.Thread(target=session.perform, args=(requests.remove(names),))
+    sending.start()
+    try:
+        assert names.begun.wait(60)
+        time.sleep(1.5)
+        (lease,) = site.target.parent.glob(".deployer/**/lease")
+        before = lease.stat().st_mtime_ns
+        time.sleep(2.5)
+        assert lease.stat().st_mtime_ns == before
+    finally:
+        names.go_on.set()
+        sending.join(60)
+        session.close()
 
 
 def test_nothing_is_rebuilt_over_a_live_file(site: Site) -> None:

@@ -22,8 +22,8 @@ list_arrived() {
 hash_arrived() { (cd "$place" && find . -type f -links 1 -perm "$mode" -exec sha256sum {} +); } # a second name could be live
 
 do_forget() { # of these contents, those that this deploy does not want
-    rm -f "$work/complete"
-    working remove_names "$work/arrived" && [ -f "$work/complete" ] || cannot 'remove what an earlier upload has left'
+    read_names
+    working remove_names "$work/arrived" || cannot 'remove what an earlier upload has left'
 }
 
 renew_arrived() { # before any of them gets a second name: the release's time

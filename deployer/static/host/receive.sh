@@ -57,11 +57,19 @@ do_discard() { # the copy is of no use
 }
 
 do_remove() { # from the copy: what changed or is gone
-    rm -f "$work/complete"
-    working copied && working remove_names "$work/new" && [ -f "$work/complete" ] || cannot 'begin with a copy of the live release on the host'
+    read_names
+    working copied && working remove_names "$work/new" || cannot 'begin with a copy of the live release on the host'
 }
 
-remove_names() { unpack gzip | (cd "$1" && exec xargs -0 rm -rf); } # in that DIRECTORY
+read_names() { # from standard input, before there is work: no watcher may renew the lease of a client that is silent
+    rm -f "$work/complete"
+    unpack gzip >"$work/names"
+    [ -f "$work/complete" ] || cannot 'take in a list of names (the connection was cut, or the host said why)'
+    uptime
+    renewed=$up
+}
+
+remove_names() { (cd "$1" && exec xargs -0 rm -rf) <"$work/names"; } # in that DIRECTORY
 
 do_contents() { # a batch: sums, what is sent (new/PATH, b/KEY), links to what the host has and copies (kMODE/KEY)
     IFS= read -r codec && IFS= read -r stamp || exit 1
