@@ -70,8 +70,11 @@ class Example:
     def containers(self) -> dict[str, str]:
         """The image's identifier, as Docker shows it, of each of the blog's containers."""
         found = self.stage.docker.containers(f"label=com.docker.compose.project={PROJECT}blog")
-        inspected = self.stage.docker.docker("inspect", "--format={{.Image}}", *found).split() if found else []
-        return {name: image.removeprefix("sha256:")[:12] for name, image in zip(found, inspected, strict=True)}
+        # One may go, or get its final name, between the two questions.
+        form = "--format={{.Name}} {{.Image}}"
+        inspected = self.stage.docker.docker("inspect", form, *found, check=False) if found else ""
+        pairs = (line.split() for line in inspected.splitlines())
+        return {name.removeprefix("/"): image.removeprefix("sha256:")[:12] for name, image in pairs}
 
     @property
     def image(self) -> str:
