@@ -140,6 +140,8 @@ remove() { # IDS: each gets its own stop signal and its own time to end (docker 
     [ "$*" ] || return 0
     renew
     listed_at=-100
+    # Docker goes on with it when this program is killed, and whoever undoes the roll must know that they are about to end.
+    [ ! -d "$state/roll" ] || { printf '%s\n' "$@" >"$state/roll/stopping"; } 2>/dev/null
     at_length quiet_docker stop "$@" >/dev/null 2>&1
     renew
     quiet_docker rm "$@" >/dev/null 2>&1 && return 0

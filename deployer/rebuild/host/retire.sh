@@ -163,6 +163,7 @@ condemn() { # what is new now goes; what is started from here on is as the old o
 }
 
 bring_back() { # the old ones that ran run again; for those that are gone, new ones of the same version
+    see_stops_through
     list_containers || return 1
     started=''
     true >"$work/scales"
@@ -175,6 +176,12 @@ bring_back() { # the old ones that ran run again; for those that are gone, new o
         [ "$out_count" -ge "$had" ] || printf '%s %s\n' "$rolled" $((total + had - out_count)) >>"$work/scales"
     done <"$roll/services"
     scale_up && list_containers && await_good
+}
+
+see_stops_through() { # that a killed program had asked for: what they end can be started again only behind them
+    [ -s "$roll/stopping" ] || return 0
+    at_length quiet_docker stop $(cat "$roll/stopping") >/dev/null 2>&1
+    rm -f "$roll/stopping"
 }
 
 count_old() { # SERVICE, after survey: sets $had (how many it had) and, of those that stand still, $again and $unfinished
