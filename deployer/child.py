@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import select
 import signal
@@ -62,7 +63,7 @@ def run_child(
     whole process group is ended; ``stop`` is called when it had its chance to end by itself, for what is elsewhere.
     Raises OSError when it cannot be started.
     """
-    deadline = None if timeout is None else time.monotonic() + timeout
+    deadline = math.inf if timeout is None else time.monotonic() + timeout
     last: deque[str] = deque(maxlen=LAST_LINES)
     process: subprocess.Popen[bytes] | None = None
     try:
@@ -72,7 +73,7 @@ def run_child(
         for line in _lines(process.stdout.fileno(), deadline):
             last.append(line)
             on_line(line)
-        status = process.wait(None if deadline is None else max(0, deadline - time.monotonic()))
+        status = process.wait(None if timeout is None else max(0, deadline - time.monotonic()))
     except (TimeoutError, subprocess.TimeoutExpired):
         assert process is not None
         _end(process, stop)
@@ -106,7 +107,7 @@ def _close(process: subprocess.Popen[bytes]) -> None:
     process.wait()
 
 
-def _lines(descriptor: int, deadline: float | None) -> Iterator[str]:
+def _lines(descriptor: int, deadline: float) -> Iterator[str]:
     """Lines without their ends; one that does not end is cut. Raises TimeoutError."""
     waiting = b""
     while piece := _read(descriptor, deadline):
@@ -123,17 +124,13 @@ def _text(line: bytes) -> str:
     return line.decode("utf-8", "replace").rstrip("\r")
 
 
-def _read(descriptor: int, deadline: float | None) -> bytes:
+def _read(descriptor: int, deadline: float) -> bytes:
     poll = select.poll()
     poll.register(descriptor, select.POLLIN)
-    while not poll.poll(LOOK_SECONDS * 1000 if deadline is None else _milliseconds(deadline)):
-        if deadline is not None and time.monotonic() >= deadline:
+    while not poll.poll(1000 * min(LOOK_SECONDS, max(0, deadline - time.monotonic()))):
+        if time.monotonic() >= deadline:
             raise TimeoutError
     return os.read(descriptor, READ_SIZE)
-
-
-def _milliseconds(deadline: float) -> float:
-    return 1000 * min(LOOK_SECONDS, max(0, deadline - time.monotonic()))
 
 
 def _end(process: subprocess.Popen[bytes], stop: Callable[[], None]) -> None:

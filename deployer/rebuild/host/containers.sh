@@ -141,7 +141,8 @@ remove() { # IDS: each gets its own stop signal and its own time to end (docker 
     renew
     listed_at=-100
     # Docker goes on with it when this program is killed, and whoever undoes the roll must know that they are about to end.
-    [ ! -d "$state/roll" ] || { printf '%s\n' "$@" >"$state/roll/stopping"; } 2>/dev/null
+    # Whole or not at all: of half an identifier Docker would make another container. A full disk must not stop the undoing.
+    [ ! -d "$roll" ] || note "$roll/stopping" "$(printf '%s\n' "$@")" || trouble=''
     at_length quiet_docker stop "$@" >/dev/null 2>&1
     renew
     quiet_docker rm "$@" >/dev/null 2>&1 && return 0
