@@ -20,8 +20,6 @@ from tests.contract.visitors import Visitors
 from tests.engine import Engine
 
 pytestmark = pytest.mark.slow
-# What differs little from its neighbours; everything runs with DEPLOYER_ROLLS=all.
-thorough = pytest.mark.skipif(os.environ.get("DEPLOYER_ROLLS") != "all", reason="thorough: set DEPLOYER_ROLLS=all")
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +62,7 @@ def test_nobody_notices(project: Project) -> None:
     consistent(project, ["1"])
 
 
-@pytest.mark.parametrize("batch", [pytest.param(0, marks=thorough), pytest.param(1, marks=thorough), 2])
+@pytest.mark.parametrize("batch", [0, 1, 2])
 def test_replicas_in_batches(project: Project, batch: int) -> None:
     """Three replicas are replaced all at once, one by one, or two at a time; there are never fewer than three."""
     project.prepare(replicas=3)
@@ -74,7 +72,7 @@ def test_replicas_in_batches(project: Project, batch: int) -> None:
     consistent(project, ["2"] * 3)
 
 
-@pytest.mark.parametrize(("before", "after"), [(1, 3), pytest.param(3, 1, marks=thorough)])
+@pytest.mark.parametrize(("before", "after"), [(1, 3), (3, 1)])
 def test_another_number_of_replicas(project: Project, before: int, after: int) -> None:
     """The new version may have more or fewer replicas than the old one had."""
     project.prepare(replicas=before)
@@ -137,8 +135,8 @@ def test_answers_decide_without_a_health_check(project: Project) -> None:
         ("crashing", "app:2", "does not stay up"),
         ("fading", "app:2", "does not stay up"),
         ("unwell", "app:2", "was not ready within 2 s: http://"),
-        pytest.param("hanging", "app:2", "was not ready within 2 s: http://", marks=thorough),
-        pytest.param("unwell", "checked:2", "its health check", marks=thorough),
+        ("hanging", "app:2", "was not ready within 2 s: http://"),
+        ("unwell", "checked:2", "its health check"),
     ],
 )
 def test_a_version_that_is_no_good(project: Project, behaviour: str, image: str, said: str) -> None:
@@ -258,8 +256,8 @@ def signals(project: Project, since: float) -> list[tuple[int, float]]:
     ("restart", "cut"),
     [
         ("always", True),
-        pytest.param("no", False, marks=thorough),
-        pytest.param("always", False, marks=thorough),
+        ("no", False),
+        ("always", False),
         ("no", True),
     ],
 )
@@ -298,7 +296,7 @@ def test_killed_at_random(project: Project, kills: int) -> None:
             consistent(project, project.versions()[:1] * 2)
 
 
-@pytest.mark.parametrize("behaviour", ["graceful", pytest.param("graceful warming", marks=thorough)])
+@pytest.mark.parametrize("behaviour", ["graceful", "graceful warming"])
 def test_by_the_name_of_the_service(project: Project, behaviour: str) -> None:
     """Without a proxy of ours, a new container has the service's name only when it is ready; nobody notices either."""
     project.prepare(behaviour="graceful")
@@ -312,7 +310,6 @@ def test_by_the_name_of_the_service(project: Project, behaviour: str) -> None:
     consistent(project, ["2"])
 
 
-@thorough
 def test_by_the_name_of_the_service_and_killed(project: Project) -> None:
     """A container that a kill has left without its name is removed, or gets it."""
     project.prepare(behaviour="graceful", replicas=2)

@@ -12,8 +12,9 @@ from playwright.sync_api import Browser, Page, expect
 from werkzeug.serving import BaseWSGIServer, WSGIRequestHandler, make_server
 
 from receiver.store import Status
+from tests.attempts import until
 from tests.receiver.browser import PATIENCE, Window, chromium
-from tests.receiver.pages_parts import PASSWORD_HASH, Place, eventually
+from tests.receiver.pages_parts import PASSWORD_HASH, Place
 from tests.receiver.pages_story import APPS, tell
 from tests.receiver.program import Receiver, free_port, push
 from tests.receiver.test_pages_content import NASTY
@@ -229,7 +230,7 @@ def test_a_violation_of_the_policy_would_be_seen(window: Window) -> None:
     page.evaluate(
         "document.body.append(Object.assign(document.createElement('script'), {textContent: 'window.ran = 1'}))"
     )
-    eventually(lambda: page.evaluate("1") == 1 and any("Content Security Policy" in each for each in window.complaints))
+    until(lambda: page.evaluate("1") == 1 and any("Content Security Policy" in each for each in window.complaints))
     assert page.evaluate("window.ran") is None
 
 
@@ -305,11 +306,13 @@ def test_every_text_can_be_read_in_both_schemes(browser: Browser, site: Site, sc
     assert {name: round(ratio, 2) for name, ratio in ratios.items() if ratio < 4.5} == {}
 
 
-@pytest.mark.skipif(os.environ.get("DEPLOYER_SCREENSHOTS") != "1", reason="DEPLOYER_SCREENSHOTS=1 draws them anew")
-def test_screenshots_for_the_documentation(browser: Browser, site: Site) -> None:
-    """docs/images has the pages as they are, light and dark, wide and on a phone, each small enough for a repository."""
+def test_screenshots_for_the_documentation(browser: Browser, site: Site, tmp_path: Path) -> None:
+    """docs/images has the pages, light and dark, wide and on a phone, each small enough for a repository.
+
+    With DEPLOYER_SCREENSHOTS=1 they are drawn there anew.
+    """
     jobs = tell(site.place)
-    IMAGES.mkdir(exist_ok=True)
+    folder = IMAGES if os.environ.get("DEPLOYER_SCREENSHOTS") == "1" else tmp_path
     wide = {"width": 1_100, "height": 860}
     for name, path, scheme, size in (
         ("overview", "/", "light", wide),
@@ -324,7 +327,8 @@ def test_screenshots_for_the_documentation(browser: Browser, site: Site) -> None
         page = window.log_in(path)
         expect(page.locator(".brand")).to_be_visible()
         page.wait_for_load_state("load")
-        file = IMAGES / f"receiver-{name}.png"
+        file = folder / f"receiver-{name}.png"
         page.screenshot(path=file, animations="disabled")
         window.close()
-        assert file.stat().st_size < LARGEST_IMAGE
+        assert file.read_bytes().startswith(b"\x89PNG") and file.stat().st_size < LARGEST_IMAGE
+        assert (IMAGES / file.name).exists()
