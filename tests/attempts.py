@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
-__all__ = ["ATTEMPTS", "least", "seconds_of", "until"]
+__all__ = ["ATTEMPTS", "least", "seconds_of", "until", "wait_until"]
 
 ATTEMPTS = 5
 PATIENCE_SECONDS = 60.0
@@ -33,7 +33,14 @@ def seconds_of(act: Callable[[], object]) -> float:
 
 def until(condition: Callable[[], object], seconds: float = PATIENCE_SECONDS) -> None:
     """Wait until the condition holds. Raises AssertionError when it does not in time."""
-    limit = time.monotonic() + seconds
+    assert wait_until(condition, seconds), "it does not come true"
+
+
+def wait_until(condition: Callable[[], object], seconds: float, *, step: float = 0.01) -> bool:
+    """Whether the condition comes true in time."""
+    deadline = time.monotonic() + seconds
     while not condition():
-        assert time.monotonic() < limit, "it does not come true"
-        time.sleep(0.01)
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(step)
+    return True

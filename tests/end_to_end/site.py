@@ -10,12 +10,12 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from deployer.journal import Event, parse
+from tests.attempts import wait_until
 from tests.sshd import Sshd
 
 __all__ = [
@@ -82,16 +82,6 @@ def login_environment(mark: str, home: Path, **more: object) -> str:
     home.mkdir(exist_ok=True)
     variables = {MARK: mark, "HOME": home, **more}
     return "SetEnv " + " ".join(f"{name}={value}" for name, value in variables.items())
-
-
-def wait_until(condition: Callable[[], object], seconds: float, *, step: float = 0.01) -> bool:
-    """Whether the condition comes true in time."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(step)
-    return True
 
 
 class Site:

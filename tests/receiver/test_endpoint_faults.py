@@ -20,8 +20,8 @@ import psycopg
 import pytest
 
 from receiver import serving
+from tests.attempts import until
 from tests.conftest import need
-from tests.receiver.pages_parts import eventually
 from tests.receiver.postgres import PostgreSQL
 from tests.receiver.program import Receiver, push
 
@@ -198,9 +198,9 @@ def test_reload_takes_a_new_secret_and_keeps_the_old_configuration_if_the_new_on
         assert server.process is not None
         (tmp_path / "secret").write_text("another secret of ours", "utf-8")
         server.process.send_signal(signal.SIGHUP)
-        eventually(lambda: server.deliver(push(), secret="another secret of ours").status == 202, 60)
+        until(lambda: server.deliver(push(), secret="another secret of ours").status == 202, 60)
         server.file.write_text("nonsense = ", "utf-8")
         server.process.send_signal(signal.SIGHUP)
-        eventually(lambda: "the configuration was not reloaded" in server.log, 60)
+        until(lambda: "the configuration was not reloaded" in server.log, 60)
         assert server.deliver(push(), secret="another secret of ours").status == 202
         assert re.search("another secret|Everybody", server.log) is None

@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +17,7 @@ from receiver.alarm import knock
 from receiver.logs import read_log
 from receiver.store import Database, Head, Job, LiveApp, Source, Status, history, jobs
 from receiver.store.queueing import Request
+from tests.attempts import wait_until
 from tests.end_to_end.repository import git
 
 __all__ = ["MAIN", "Origin", "WorkerProcess", "World", "wait_for"]
@@ -29,10 +29,7 @@ SECRET = "It's a Secret to Everybody"
 
 def wait_for(condition: Callable[[], object], what: str, seconds: float = WAIT_SECONDS) -> None:
     """Return when ``condition`` holds."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, f"not within {seconds} s: {what}"
-        time.sleep(0.01)
+    assert wait_until(condition, seconds), f"not within {seconds} s: {what}"
 
 
 class Origin:
